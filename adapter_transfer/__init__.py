@@ -1,0 +1,1 @@
+"""adapter-transfer: what transfers from English intermediate tasks, and does size matter?"""

@@ -1,0 +1,74 @@
+"""From a run's specification to what stands on its backbone, and from which parent's artifact each piece comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from adapter_transfer.experiments.runs import RunSpec
+from adapter_transfer.methods.attach import AdapterPart, Assembly, adapter_dir, body_dir, head_dir
+from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.methods.composition import COMPOSITIONS
+from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.training.streams import stream_seed
+
+Artifacts = Mapping[str, Path]
+"""Role of a parent ("intermediate", "target") → its artifact folder."""
+
+
+def body_source(spec: RunSpec, artifacts: Artifacts) -> Path | None:
+    """The fully fine-tuned body that a run starts from, or None where it starts from the checkpoint."""
+    if METHODS[spec.method].kind != "full":
+        return None
+    origin = artifacts.get("target" if spec.phase == "evaluation" else "intermediate")
+    return None if origin is None else body_dir(origin)
+
+
+def training_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
+    """What an intermediate or target training puts on its backbone."""
+    lower = artifacts.get("intermediate")
+    return Assembly(
+        method=METHODS[spec.method],
+        settings=dict(spec.method_settings),
+        head=spec.task,
+        format=TASKS[spec.task].format,
+        init_seed=stream_seed(spec.seed, f"{spec.phase}/{spec.task}", "init"),
+        adapters=_trained_adapters(spec, lower),
+        head_source=head_dir(lower, spec.intermediate) if lower is not None and spec.head == "carry" else None,
+        trains_body=METHODS[spec.method].kind == "full",
+    )
+
+
+def _trained_adapters(spec: RunSpec, lower: Path | None) -> tuple[AdapterPart, ...]:
+    if METHODS[spec.method].kind == "full":
+        return ()
+    source = None if lower is None else adapter_dir(lower, spec.intermediate)
+    composition = COMPOSITIONS[spec.composition]
+    if composition.keeps_lower:
+        return (AdapterPart(spec.intermediate, composition.trains_lower, source), AdapterPart(spec.task, trains=True))
+    return (AdapterPart(spec.task, trains=True, source=source),)
+
+
+def evaluation_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
+    """What a target run trained, put together again from the artifacts."""
+    return Assembly(
+        method=METHODS[spec.method],
+        settings=dict(spec.method_settings),
+        head=spec.task,
+        format=TASKS[spec.task].format,
+        init_seed=0,  # everything is loaded over what it draws
+        adapters=_saved_adapters(spec, artifacts),
+        head_source=head_dir(artifacts["target"], spec.task),
+    )
+
+
+def _saved_adapters(spec: RunSpec, artifacts: Artifacts) -> tuple[AdapterPart, ...]:
+    if METHODS[spec.method].kind == "full":
+        return ()
+    trained = AdapterPart(spec.task, trains=False, source=adapter_dir(artifacts["target"], spec.task))
+    composition = COMPOSITIONS[spec.composition]
+    if not composition.keeps_lower:
+        return (trained,)
+    # A lower adapter that moved was saved with the target; a frozen one is the intermediate run's own.
+    origin = artifacts["target" if composition.trains_lower else "intermediate"]
+    return (AdapterPart(spec.intermediate, trains=False, source=adapter_dir(origin, spec.intermediate)), trained)

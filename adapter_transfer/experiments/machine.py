@@ -1,0 +1,32 @@
+"""How this machine runs things: nothing here is part of a run's identity. No torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from adapter_transfer.training.settings import DeviceRequest
+
+
+@dataclass(frozen=True)
+class MachineSettings:
+    """What a user may say of the machine at hand.
+
+    Attributes:
+        threads: of torch on the CPU; None lets `execute` share the cores out. Results are bit-identical only at an
+            equal count, which is recorded with each run.
+        token_budget: padded tokens in a micro-batch.
+        checkpoint_steps: optimizer steps between checkpoints.
+        trackers: accelerate's names of experiment trackers to log to.
+    """
+
+    device: DeviceRequest = "auto"
+    threads: int | None = None
+    token_budget: int = 16_384
+    checkpoint_steps: int = 200
+    trackers: tuple[str, ...] = ()
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

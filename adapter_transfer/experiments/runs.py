@@ -1,0 +1,110 @@
+"""What a run is: its specification and the identity that it follows from. No torch.
+
+The id is SHA-256 over canonical JSON of everything that can change the result, and of nothing that cannot: no paths,
+no order of keys, no token budget, worker, device or checkpoint interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from adapter_transfer.backbones.zoo import Precision
+from adapter_transfer.durable import digest
+from adapter_transfer.methods.composition import ResolvedComposition
+from adapter_transfer.training.settings import TrainingSettings
+
+COMPUTATION_VERSION = 1
+"""Raised when a change of the code changes what a run computes, so that older results stay true under older ids."""
+
+ID_LENGTH = 24
+
+Phase = Literal["intermediate", "target", "evaluation"]
+HeadStart = Literal["fresh", "carry"]
+
+
+@dataclass(frozen=True)
+class SplitRef:
+    """One split of a task in one language, as this run saw it."""
+
+    task: str
+    split: Literal["train", "validation", "test"]
+    language: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One phase with one seed: everything that a worker needs to run it.
+
+    Attributes:
+        task: what is trained; for an evaluation, what is evaluated.
+        intermediate: of the cell; an intermediate run's own task, or "none".
+        composition: of the cell; "none" for an intermediate run and where there is no intermediate.
+        head: whether the head starts from the intermediate's.
+        training: of this phase; for an evaluation, of the target phase that it evaluates.
+        data: the splits that are read: train and validation, or the test items of each language.
+        parents: role ("intermediate", "target") → run id.
+        backbone_digest: of weights, configuration and tokenizer.
+        tokenizer_data: what a tokenizer of our own is trained on; empty where the backbone has one.
+    """
+
+    phase: Phase
+    backbone: str
+    backbone_digest: str
+    precision: Precision
+    method: str
+    method_settings: Mapping[str, Any]
+    composition: ResolvedComposition
+    intermediate: str
+    task: str
+    target: str | None
+    seed: int
+    head: HeadStart
+    training: TrainingSettings
+    data: tuple[SplitRef, ...]
+    parents: Mapping[str, str] = field(default_factory=dict)
+    tokenizer_data: tuple[SplitRef, ...] = ()
+
+    def identity(self) -> dict[str, Any]:
+        """What the id is made of, as JSON."""
+        parents = dict(self.parents)
+        data = [[ref.task, ref.split, ref.language, ref.digest] for ref in self.data]
+        common = {"computation": COMPUTATION_VERSION, "phase": self.phase, "parents": parents, "data": data}
+        if self.phase == "evaluation":
+            # Everything about the model follows from the target run; how text is cut is the one thing added.
+            return {**common, "max_length": self.training.max_length}
+        return {
+            **common,
+            "backbone": self.backbone_digest,
+            "precision": self.precision,
+            "method": {"name": self.method, "settings": dict(self.method_settings)},
+            "composition": self.composition,
+            "head": self.head,
+            "training": self.training.model_dump(mode="json"),
+            "seed": self.seed,
+        }
+
+    @property
+    def id(self) -> str:
+        return digest(self.identity())[:ID_LENGTH]
+
+    def description(self) -> dict[str, Any]:
+        """The run in the words of the field, for people and for analysis."""
+        return {
+            "phase": self.phase,
+            "backbone": self.backbone,
+            "precision": self.precision,
+            "method": self.method,
+            "method_settings": dict(self.method_settings),
+            "composition": self.composition,
+            "intermediate": self.intermediate,
+            "task": self.task,
+            "target": self.target,
+            "seed": self.seed,
+            "head": self.head,
+            "training": self.training.model_dump(mode="json"),
+            "parents": dict(self.parents),
+            "data": {f"{ref.task}/{ref.split}/{ref.language}": ref.digest for ref in self.data},
+        }

@@ -1,0 +1,213 @@
+"""A worker's session: runs one run after the other and keeps backbone, tokenizer and tokens loaded in between."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapter_transfer.backbones.loading import DTYPES, TokenizerText, load_body, load_tokenizer
+from adapter_transfer.backbones.sizes import count_parameters
+from adapter_transfer.backbones.zoo import BACKBONES
+from adapter_transfer.durable import digest
+from adapter_transfer.errors import DataError
+from adapter_transfer.experiments.assemblies import Artifacts, body_source, evaluation_assembly, training_assembly
+from adapter_transfer.experiments.machine import MachineSettings
+from adapter_transfer.experiments.plan import examples_of
+from adapter_transfer.experiments.provenance import machine, versions
+from adapter_transfer.experiments.runs import RunSpec, SplitRef
+from adapter_transfer.experiments.store import RunDirectory, Store
+from adapter_transfer.methods.attach import with_flexible_heads
+from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.tasks.encoding import EncodedExamples, encode, take
+from adapter_transfer.training.loop import Progress
+from adapter_transfer.training.phases import PhasePaths, TrainingPhase, run_evaluation_phase, run_training_phase
+from adapter_transfer.training.runtime import Runtime, make_accelerator
+
+_ENCODINGS_KEPT = 32
+
+
+@dataclass
+class Session:
+    """What a worker keeps from run to run: one model, tokenizers, encoded data, one accelerator."""
+
+    store: Store
+    settings: MachineSettings
+    _tokenizers: dict[str, Any] = field(default_factory=dict)
+    _encodings: OrderedDict[tuple[str, ...], EncodedExamples] = field(default_factory=OrderedDict)
+    _runtime: tuple[tuple[Any, ...], Runtime] | None = None
+    _model: tuple[tuple[Any, ...], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+
+    def execute(self, spec: RunSpec, on_progress: Callable[[Progress], None] = lambda _: None) -> None:
+        """Runs one run to its end in its directory.
+
+        Raises:
+            LeaseHeldError: if another process works on it.
+            RunDoneError: if it is done.
+            AdapterTransferError: whatever stopped it; it is written down in the run's directory, too.
+        """
+        runtime = self._runtime_for(spec)
+        with self.store.begin(spec.id, self._run_json(spec, runtime)) as directory:
+            try:
+                run = self._evaluate if spec.phase == "evaluation" else self._train
+                with _tracked(runtime, spec):
+                    directory.commit(run(spec, directory, runtime, on_progress))
+            except BaseException as error:
+                self._model = None  # in whatever state the failure left it
+                if isinstance(error, Exception):
+                    directory.fail(error)
+                raise
+
+    def _train(
+        self, spec: RunSpec, directory: RunDirectory, runtime: Runtime, on_progress: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        train, validation = (self._encoded(spec, ref) for ref in spec.data)
+        artifact = self._parent_artifacts(spec)
+        model = self._load(spec, runtime, trained_dir=body_source(spec, artifact))
+        return run_training_phase(
+            TrainingPhase(
+                model=model,
+                assembly=training_assembly(spec, artifact),
+                counts=count_parameters(model.config.to_dict()),
+                train=take(train, spec.training.max_train_examples),
+                validation=validation,
+                settings=spec.training,
+                seed=spec.seed,
+                purpose=f"{spec.phase}/{spec.task}",
+                runtime=runtime,
+                paths=PhasePaths(
+                    directory.artifact_dir, directory.progress_dir, directory.history_path, directory.predictions_path
+                ),
+                on_progress=on_progress,
+            )
+        )
+
+    def _evaluate(
+        self, spec: RunSpec, directory: RunDirectory, runtime: Runtime, on_progress: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        languages = [self._encoded(spec, ref) for ref in spec.data]
+        artifact = self._parent_artifacts(spec)
+        return run_evaluation_phase(
+            self._load(spec, runtime, trained_dir=body_source(spec, artifact)),
+            evaluation_assembly(spec, artifact),
+            languages,
+            runtime,
+            directory.predictions_path,
+            on_rows=lambda done, total: on_progress(Progress(done, total)),
+        )
+
+    def _parent_artifacts(self, spec: RunSpec) -> Artifacts:
+        """The artifact folders of the parents by role, their digests checked."""
+        for parent in spec.parents.values():
+            self.store.verify(parent)
+        return {role: self.store.run_dir(parent) / "artifact" for role, parent in spec.parents.items()}
+
+    def _load(self, spec: RunSpec, runtime: Runtime, trained_dir: Path | None) -> Any:
+        is_full = METHODS[spec.method].kind == "full"
+        # Full fine-tuning keeps fp32 master weights and computes under autocast; frozen weights are kept as they compute.
+        dtype = torch.float32 if is_full else DTYPES[spec.precision]
+        key = (spec.backbone_digest, dtype, spec.training.dropout, runtime.device)
+        if not is_full and self._model is not None and self._model[0] == key:
+            return self._model[1]
+        self._model = None  # before the next is loaded: two of them may not fit
+        tokenizer = self._tokenizer(spec)
+        body = load_body(
+            BACKBONES[spec.backbone],
+            dtype=dtype,
+            device=runtime.device,
+            vocab_size=len(tokenizer),
+            dropout=spec.training.dropout,
+            trained_dir=trained_dir,
+        )
+        model = with_flexible_heads(body)
+        if not is_full:
+            self._model = (key, model)
+        return model
+
+    def _tokenizer(self, spec: RunSpec) -> Any:
+        if spec.backbone_digest not in self._tokenizers:
+            text = None
+            if spec.tokenizer_data:
+                refs = spec.tokenizer_data
+                text = TokenizerText(digest([ref.digest for ref in refs]), lambda: _texts(refs))
+            cache = self.store.root / "cache" / "tokenizers"
+            self._tokenizers[spec.backbone_digest] = load_tokenizer(
+                BACKBONES[spec.backbone], text=text, cache_dir=cache
+            )
+        return self._tokenizers[spec.backbone_digest]
+
+    def _encoded(self, spec: RunSpec, ref: SplitRef) -> EncodedExamples:
+        key = (spec.backbone_digest, ref.digest, ref.task, ref.language, str(spec.training.max_length))
+        if key in self._encodings:
+            self._encodings.move_to_end(key)
+            return self._encodings[key]
+        examples = examples_of(ref.task, ref.split, ref.language)
+        if examples.digest != ref.digest:
+            raise DataError(f"{ref.task}/{ref.split}/{ref.language} has changed since the plan was made; start again")
+        encoded = encode(examples, TASKS[ref.task].format, self._tokenizer(spec), spec.training.max_length)
+        self._encodings[key] = encoded
+        if len(self._encodings) > _ENCODINGS_KEPT:
+            self._encodings.popitem(last=False)
+        return encoded
+
+    def _runtime_for(self, spec: RunSpec) -> Runtime:
+        pad_id = self._tokenizer(spec).pad_token_id
+        key = (spec.precision, pad_id)
+        if self._runtime is None or self._runtime[0] != key:
+            accelerator = make_accelerator(
+                self.settings.device,
+                spec.precision,
+                trackers=self.settings.trackers,
+                logging_dir=self.store.root / "trackers",
+            )
+            runtime = Runtime(
+                accelerator,
+                token_budget=self.settings.token_budget,
+                checkpoint_steps=self.settings.checkpoint_steps,
+                pad_id=pad_id,
+                trackers=self.settings.trackers,
+            )
+            self._runtime = (key, runtime)
+        return self._runtime[1]
+
+    def _run_json(self, spec: RunSpec, runtime: Runtime) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "id": spec.id,
+            "identity": spec.identity(),
+            "description": spec.description(),
+            "versions": versions(),
+            "machine": machine(runtime.device),
+        }
+
+
+@contextmanager
+def _tracked(runtime: Runtime, spec: RunSpec) -> Iterator[None]:
+    """Opens the experiment trackers that the user asked for, for one run."""
+    if not runtime.trackers:
+        yield
+        return
+    description = spec.description()
+    flat = {key: value for key, value in description.items() if isinstance(value, str | int | float)}
+    runtime.accelerator.init_trackers(f"adapter-transfer-{spec.id}", config=flat)
+    try:
+        yield
+    finally:
+        runtime.accelerator.end_training()
+
+
+def _texts(refs: tuple[SplitRef, ...]) -> Iterator[str]:
+    for ref in refs:
+        for example in examples_of(ref.task, ref.split, ref.language).examples:
+            for first, second in dict.fromkeys(example.rows):
+                yield first if second is None else f"{first} {second}"

@@ -1,0 +1,203 @@
+"""Attaching: adapters and heads on a body, what trains and what is frozen, saving and loading. Owns the adapters library.
+
+An *assembly* is what stands on the backbone in one phase: which adapters from where, which of them train, which head.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import adapters
+import torch
+from adapters.composition import Stack
+from adapters.loading import AdapterLoader
+from transformers import PreTrainedModel
+
+from adapter_transfer.errors import DataError
+from adapter_transfer.methods import weights
+from adapter_transfer.methods.catalog import Method
+from adapter_transfer.methods.heads import add_head
+from adapter_transfer.tasks.formats import Format
+
+logger = logging.getLogger(__name__)
+
+# The flexible-head class of each architecture. XLM-R XL, which the library lacks, is one more entry.
+_MODEL_CLASSES = {"xlm-roberta": "XLMRobertaAdapterModel"}
+
+
+@dataclass(frozen=True)
+class AdapterPart:
+    """One adapter of an assembly.
+
+    Attributes:
+        name: unique in the assembly; the task it was made for.
+        trains: whether it moves in this phase.
+        source: folder of a saved adapter to start from; None starts anew.
+    """
+
+    name: str
+    trains: bool
+    source: Path | None = None
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What stands on a body in one phase.
+
+    Attributes:
+        adapters: from the lowest up; empty for full fine-tuning.
+        head: name of the head.
+        format: of the task, which shapes the head.
+        head_source: folder of a saved head whose weights it starts from; None starts anew.
+        trains_body: full fine-tuning.
+        init_seed: of everything that starts anew.
+    """
+
+    method: Method
+    settings: dict[str, Any]
+    head: str
+    format: Format
+    init_seed: int
+    adapters: tuple[AdapterPart, ...] = ()
+    head_source: Path | None = None
+    trains_body: bool = field(default=False)
+
+
+def with_flexible_heads(body: PreTrainedModel) -> Any:
+    """A model with adapters and flexible heads around a body that is already loaded.
+
+    The body gets its adapters after loading (and after any quantization), then moves into a shell made on the meta
+    device, so that no weight exists twice and none is initialised for nothing.
+
+    Raises:
+        DataError: for an architecture that has no flexible heads.
+    """
+    kind = body.config.model_type
+    if kind not in _MODEL_CLASSES:
+        raise DataError(f"architecture {kind!r} is not supported; supported: {', '.join(_MODEL_CLASSES)}")
+    adapters.init(body)
+    model_class = getattr(adapters, _MODEL_CLASSES[kind])
+    with torch.device("meta"):
+        model = model_class(body.config)
+    setattr(model, model.base_model_prefix, body)
+    model.config = body.config
+    model.adapters_config = body.adapters_config
+    # A checkpoint with a language-model head would bring a trainable head of vocabulary size along.
+    for name in list(model.heads):
+        model.delete_head(name)
+    return model
+
+
+def assemble(model: Any, assembly: Assembly) -> None:
+    """Puts an assembly on a model, freezes what does not train and activates it.
+
+    Raises:
+        DataError: if a saved adapter or head is missing, damaged or does not fit.
+    """
+    reference = next(model.base_model.parameters())
+    for number, part in enumerate(assembly.adapters):
+        with _seeded(assembly.init_seed + number):
+            model.add_adapter(part.name, config=_adapter_config(assembly))
+        # fp32 master weights, whatever the backbone's precision is.
+        model.adapter_to(part.name, device=reference.device, dtype=torch.float32)
+        if part.source is not None:
+            weights.load_adapter(part.source, part.name, adapter_weights(model, part.name))
+    with _seeded(assembly.init_seed + len(assembly.adapters)):
+        add_head(model, assembly.head, assembly.format)
+    model.heads[assembly.head].to(device=reference.device, dtype=torch.float32)
+    if assembly.head_source is not None:
+        weights.load_head(assembly.head_source, dict(model.heads[assembly.head].named_parameters()))
+    _activate(model, assembly)
+    _freeze(model, assembly)
+
+
+def disassemble(model: Any, assembly: Assembly) -> None:
+    """Takes an assembly off again; the body is as it was (unless it was trained)."""
+    model.set_active_adapters(None)
+    for part in assembly.adapters:
+        model.delete_adapter(part.name)
+    model.delete_head(assembly.head)
+
+
+def trained_parameters(model: Any) -> dict[str, torch.nn.Parameter]:
+    """The parameters that train, by name, in a fixed order."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def adapter_weights(model: Any, name: str) -> dict[str, torch.nn.Parameter]:
+    """The parameters of one adapter, by the library's names for them (as in its saved files)."""
+    belongs = AdapterLoader(model).filter_func(name)
+    return {key: parameter for key, parameter in model.named_parameters() if belongs(key)}
+
+
+def save_artifact(model: Any, assembly: Assembly, destination: Path) -> None:
+    """Saves what trained: each trained adapter (or the body) and the head, as plain adapters and transformers read them.
+
+    `adapters/<name>/` loads with `model.load_adapter(path, use_safetensors=True)`, its head included;
+    `model/` loads with `AutoAdapterModel.from_pretrained`, and `head/` with `model.load_head(path, use_safetensors=True)`.
+    """
+    destination.mkdir(parents=True, exist_ok=True)
+    if assembly.trains_body:
+        model.base_model.save_pretrained(destination / "model", safe_serialization=True)
+        model.save_head(str(destination / "head"), assembly.head, use_safetensors=True)
+    for part in assembly.adapters:
+        if part.trains:
+            folder = destination / "adapters" / part.name
+            folder.mkdir(parents=True)
+            model.save_adapter(str(folder), part.name, with_head=part.name == assembly.head, use_safetensors=True)
+
+
+def head_dir(artifact: Path, task: str) -> Path:
+    """Where the head of a saved artifact lies: beside its adapter, or on its own after full fine-tuning."""
+    full = artifact / "head"
+    return full if full.is_dir() else artifact / "adapters" / task
+
+
+def adapter_dir(artifact: Path, name: str) -> Path:
+    """Where an adapter of a saved artifact lies."""
+    return artifact / "adapters" / name
+
+
+def body_dir(artifact: Path) -> Path:
+    """Where the body of a fully fine-tuned artifact lies."""
+    return artifact / "model"
+
+
+def _adapter_config(assembly: Assembly) -> Any:
+    assert assembly.method.adapter_config is not None, "full fine-tuning has no adapter"
+    return getattr(adapters, assembly.method.adapter_config)(**assembly.settings)
+
+
+def _activate(model: Any, assembly: Assembly) -> None:
+    names = [part.name for part in assembly.adapters]
+    if len(names) > 1:
+        model.set_active_adapters(Stack(*names))
+    elif names:
+        model.set_active_adapters(names[0])
+    # `train_adapter` and `add_head` leave the active head to chance of order (library fact H).
+    model.active_head = assembly.head
+
+
+def _freeze(model: Any, assembly: Assembly) -> None:
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    if assembly.trains_body:
+        model.base_model.requires_grad_(True)
+    for part in assembly.adapters:
+        if part.trains:
+            for parameter in adapter_weights(model, part.name).values():
+                parameter.requires_grad_(True)
+    model.heads[assembly.head].requires_grad_(True)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """New modules draw from torch's global generator; this makes the draw theirs alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

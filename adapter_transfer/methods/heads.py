@@ -1,0 +1,35 @@
+"""Prediction heads: the same for full fine-tuning and adapters, scored row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from adapter_transfer.tasks.formats import Format
+
+_ADDERS = {"multiple_choice": "add_multiple_choice_head", "classification": "add_classification_head"}
+
+
+def add_head(model: Any, name: str, format: Format) -> None:
+    """Adds adapters' flexible head for `format`: dense, tanh, projection on the first token (its default).
+
+    Initialised from torch's global generator, as adapters does; the caller seeds it.
+    """
+    getattr(model, _ADDERS[format.head_type])(name, **format.head_settings())
+
+
+def row_logits(model: Any, head: str, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Logits of rows, (B, K).
+
+    The head is called on the first token's state alone, not through the model's own forward: a multiple-choice head
+    there insists on whole examples, and rows of different examples share a batch here.
+
+    Args:
+        input_ids: (B, T) int64.
+        attention_mask: (B, T) int64, 1 where there is a token.
+    """
+    hidden = model.base_model(input_ids=input_ids, attention_mask=attention_mask)[0]
+    logits: torch.Tensor = nn.Sequential.forward(model.heads[head], hidden[:, 0])  # type: ignore[no-untyped-call]
+    return logits

@@ -1,0 +1,114 @@
+"""Examples → token ids: ragged arrays in NumPy, made once and shared by every run that reads the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from adapter_transfer.tasks.formats import Format
+from adapter_transfer.tasks.task import ExampleSet
+
+
+class Tokenizer(Protocol):
+    """The part of a fast Hugging Face tokenizer that is used here."""
+
+    def __call__(self, text: list[str], text_pair: list[str] | None = None, **settings: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class EncodedExamples:
+    """N examples of R rows each as token ids, rows end to end.
+
+    Attributes:
+        tokens: (sum of row lengths,) int32, special tokens included.
+        offsets: (N·R + 1,) int64; row r is `tokens[offsets[r]:offsets[r + 1]]`, and example n owns rows n·R to n·R+R-1.
+        labels: (N,) int64.
+        ids: N item ids.
+        languages: N language codes.
+        format: how rows are scored.
+        num_truncated: rows cut at the maximum length.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    ids: tuple[str, ...]
+    languages: tuple[str, ...]
+    format: Format
+    num_truncated: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def row_lengths(self) -> npt.NDArray[np.int64]:
+        """(N·R,) tokens in each row."""
+        return np.diff(self.offsets)
+
+    def row(self, index: int) -> npt.NDArray[np.int32]:
+        """The token ids of one row."""
+        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+
+
+def encode(example_set: ExampleSet, format: Format, tokenizer: Tokenizer, max_length: int) -> EncodedExamples:
+    """Token ids of every row; a pair longer than `max_length` tokens loses tokens of its longer segment first."""
+    rows = [row for example in example_set.examples for row in example.rows]
+    firsts = [first for first, _ in rows]
+    seconds = [second for _, second in rows if second is not None]
+    if seconds and len(seconds) != len(firsts):
+        raise ValueError(f"{example_set.task}: some rows have a second segment and some have none")
+    # Encoded without truncation first would cost a second pass over all; the lengths tell which rows were cut.
+    encoded = tokenizer(firsts, seconds or None, truncation="longest_first", max_length=max_length)["input_ids"]
+    lengths = np.fromiter((len(ids) for ids in encoded), dtype=np.int64, count=len(encoded))
+    full = [index for index in np.flatnonzero(lengths == max_length)]
+    num_truncated = 0
+    if full:
+        again = tokenizer([firsts[i] for i in full], [seconds[i] for i in full] if seconds else None)["input_ids"]
+        num_truncated = sum(len(ids) > max_length for ids in again)
+    return EncodedExamples(
+        tokens=np.fromiter((token for ids in encoded for token in ids), dtype=np.int32, count=int(lengths.sum())),
+        offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
+        labels=np.array([example.label for example in example_set.examples], dtype=np.int64),
+        ids=tuple(example.id for example in example_set.examples),
+        languages=(example_set.language,) * len(example_set.examples),
+        format=format,
+        num_truncated=num_truncated,
+    )
+
+
+def concatenate(parts: Sequence[EncodedExamples]) -> EncodedExamples:
+    """Several sets of one format as one, in order; used to evaluate all languages in one pass."""
+    if not parts:
+        raise ValueError("nothing to concatenate")
+    starts = np.cumsum([0] + [len(part.tokens) for part in parts[:-1]])
+    return EncodedExamples(
+        tokens=np.concatenate([part.tokens for part in parts]),
+        offsets=np.concatenate(
+            [np.zeros(1, np.int64)] + [part.offsets[1:] + start for part, start in zip(parts, starts, strict=True)]
+        ),
+        labels=np.concatenate([part.labels for part in parts]),
+        ids=tuple(id for part in parts for id in part.ids),
+        languages=tuple(language for part in parts for language in part.languages),
+        format=parts[0].format,
+        num_truncated=sum(part.num_truncated for part in parts),
+    )
+
+
+def take(encoded: EncodedExamples, count: int | None) -> EncodedExamples:
+    """The first `count` examples (all where `count` is None)."""
+    if count is None or count >= len(encoded):
+        return encoded
+    last_row = count * encoded.format.rows_per_example
+    return EncodedExamples(
+        tokens=encoded.tokens[: encoded.offsets[last_row]],
+        offsets=encoded.offsets[: last_row + 1],
+        labels=encoded.labels[:count],
+        ids=encoded.ids[:count],
+        languages=encoded.languages[:count],
+        format=encoded.format,
+        num_truncated=encoded.num_truncated,
+    )

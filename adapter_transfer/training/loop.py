@@ -1,0 +1,207 @@
+"""The one training loop: full fine-tuning and every adapter method, intermediate and target, run through `fit`.
+
+It is a function of its inputs and the run seed: data order, dropout and initialisation are keyed streams (see
+`streams`), so a run that is cut off goes on from its last checkpoint to bit-identical weights (CPU, same threads).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapter_transfer.errors import RunFailedError
+from adapter_transfer.tasks.encoding import EncodedExamples
+from adapter_transfer.tasks.metrics import Score, score_choices
+from adapter_transfer.training.batching import Indices, collate, micro_batches
+from adapter_transfer.training.evaluate import predict
+from adapter_transfer.training.history import History
+from adapter_transfer.training.position import TrainingPosition, resume, save
+from adapter_transfer.training.runtime import Runtime
+from adapter_transfer.training.settings import TrainingSettings
+from adapter_transfer.training.steps import accumulate_gradients, apply_gradients, learning_rate_at, make_optimizer
+from adapter_transfer.training.streams import example_order, seed_dropout
+
+_LOG_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is, for a display."""
+
+    step: int
+    num_steps: int
+    loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class FitInputs:
+    """What a training reads.
+
+    Attributes:
+        model: with an assembly attached; its trainable parameters are what trains.
+        head: the active head's name.
+        purpose: names this training's random streams (the task), so that phases of one seed differ.
+    """
+
+    model: Any
+    head: str
+    train: EncodedExamples
+    validation: EncodedExamples
+    settings: TrainingSettings
+    seed: int
+    purpose: str
+    runtime: Runtime
+    progress_dir: Path
+    history_path: Path
+    parameters: Mapping[str, torch.nn.Parameter]
+    on_progress: Callable[[Progress], None] = field(default=lambda _: None)
+
+
+def num_training_steps(num_examples: int, settings: TrainingSettings) -> int:
+    """Optimizer steps of a whole training."""
+    steps = math.ceil(num_examples / settings.batch_size) * settings.epochs
+    return steps if settings.max_steps is None else min(steps, settings.max_steps)
+
+
+def fit(inputs: FitInputs) -> TrainingPosition:
+    """Trains; leaves the selected weights in the model and says how it went.
+
+    Resumes from the newest good checkpoint in `progress_dir`, if there is one.
+
+    Raises:
+        RunFailedError: when the loss is no longer a number.
+        StoreError: when a checkpoint cannot be written.
+    """
+    settings, runtime, parameters = inputs.settings, inputs.runtime, inputs.parameters
+    optimizer = make_optimizer(parameters, settings, runtime.device)
+    position, best = resume(inputs.progress_dir, inputs.parameters, optimizer)
+    history = History(inputs.history_path, resume_after=position.step)
+    num_steps = num_training_steps(len(inputs.train), settings)
+    validation_steps = _validation_steps(len(inputs.train), num_steps, settings)
+    has_dropout = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in inputs.model.modules())
+    losses: list[torch.Tensor] = []
+    started = time.monotonic() - position.seconds
+    inputs.model.train()
+    for step in range(position.step, num_steps):
+        if position.stopped_early:
+            break
+        examples = _examples_of_step(step, inputs)
+        cuts = micro_batches(inputs.train, examples, runtime.token_budget)
+        batches = (
+            collate(inputs.train, cut, runtime.pad_id, runtime.device)
+            for cut in _seeding(cuts, step, has_dropout, inputs)
+        )
+        loss = accumulate_gradients(inputs.model, inputs.head, batches, len(examples), runtime)
+        rate = learning_rate_at(step, num_steps, settings)
+        norm = apply_gradients(optimizer, list(parameters.values()), rate, settings.max_grad_norm)
+        losses.append(loss)
+        position = replace(position, step=step + 1, seconds=time.monotonic() - started)
+        is_validation, is_last = step + 1 in validation_steps, step + 1 == num_steps
+        is_checkpoint = (step + 1) % runtime.checkpoint_steps == 0
+        if len(losses) == _LOG_EVERY or is_validation or is_last or is_checkpoint:
+            position = _log(inputs, history, position, losses, norm, rate, num_steps)
+            losses = []
+        if is_validation:
+            position, best = _validate(inputs, history, position, best, num_steps)
+        if is_checkpoint and not is_last:
+            save(inputs.progress_dir, position, inputs.parameters, best, optimizer)
+    if settings.select == "best":
+        with torch.no_grad():
+            for name, tensor in best.items():
+                parameters[name].copy_(tensor)
+    else:
+        position = replace(position, best_step=position.step)
+    inputs.model.eval()
+    return position
+
+
+def _examples_of_step(step: int, inputs: FitInputs) -> Indices:
+    """The examples of one step, in an order that keys (seed, purpose, epoch, example) give."""
+    size, total = inputs.settings.batch_size, len(inputs.train)
+    epoch, index = divmod(step, math.ceil(total / size))
+    return example_order(inputs.seed, inputs.purpose, epoch, total)[index * size : (index + 1) * size]
+
+
+def _seeding(cuts: list[Indices], step: int, has_dropout: bool, inputs: FitInputs) -> Any:
+    """The cuts one by one, dropout's stream set just before each is used."""
+    for cut in cuts:
+        if has_dropout:
+            seed_dropout(inputs.seed, inputs.purpose, step, int(cut[0]))
+        yield cut
+
+
+def _validation_steps(num_examples: int, num_steps: int, settings: TrainingSettings) -> set[int]:
+    per_epoch = math.ceil(num_examples / settings.batch_size)
+    every = per_epoch if settings.validate_every == "epoch" else settings.validate_every
+    return {*range(every, num_steps + 1, every), num_steps}
+
+
+def _log(
+    inputs: FitInputs,
+    history: History,
+    position: TrainingPosition,
+    losses: list[torch.Tensor],
+    norm: torch.Tensor,
+    rate: float,
+    num_steps: int,
+) -> TrainingPosition:
+    # The only place in a step that waits for the device.
+    values = torch.stack(losses).float().cpu().numpy()
+    if not np.isfinite(values).all():
+        first = position.step - len(values) + int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+        raise RunFailedError(
+            f"the training loss is no longer a number at step {first} of {num_steps}; "
+            "try a lower learning_rate, a longer warm-up, or fp32"
+        )
+    mean = float(values.mean())
+    record = {
+        "step": position.step,
+        "epoch": position.step * inputs.settings.batch_size / len(inputs.train),
+        "loss": mean,
+        "learning_rate": rate,
+        "grad_norm": float(norm),
+        "seconds": position.seconds,
+    }
+    history.add(record)
+    if inputs.runtime.trackers:
+        inputs.runtime.accelerator.log(record, step=position.step)
+    inputs.on_progress(Progress(position.step, num_steps, loss=mean))
+    first_loss = mean if position.train_loss_first is None else position.train_loss_first
+    return replace(position, train_loss_first=first_loss, train_loss_last=mean)
+
+
+def validate(inputs: FitInputs) -> Score:
+    """The score of the model as it is on the validation examples."""
+    logits = predict(inputs.model, inputs.head, inputs.validation, inputs.runtime)
+    return score_choices(logits, inputs.validation.labels)
+
+
+def _validate(
+    inputs: FitInputs, history: History, position: TrainingPosition, best: dict[str, torch.Tensor], num_steps: int
+) -> tuple[TrainingPosition, dict[str, torch.Tensor]]:
+    score = validate(inputs)
+    record = {"step": position.step, "validation_accuracy": score.accuracy, "validation_loss": score.loss}
+    history.add(record)
+    if inputs.runtime.trackers:
+        inputs.runtime.accelerator.log(record, step=position.step)
+    inputs.on_progress(Progress(position.step, num_steps, validation_accuracy=score.accuracy))
+    if not math.isfinite(score.loss):
+        raise RunFailedError(f"the validation loss is no longer a number at step {position.step} of {num_steps}")
+    if (score.accuracy, -score.loss) > (position.best_accuracy, -position.best_loss):
+        if inputs.settings.select == "best":
+            best = {name: parameter.detach().to("cpu", copy=True) for name, parameter in inputs.parameters.items()}
+        better = replace(position, best_step=position.step, best_accuracy=score.accuracy, best_loss=score.loss)
+        return replace(better, validations_since_best=0), best
+    waited = position.validations_since_best + 1
+    patience = inputs.settings.patience
+    return replace(
+        position, validations_since_best=waited, stopped_early=patience is not None and waited >= patience
+    ), best

@@ -1,0 +1,168 @@
+"""The phases as stories: a training phase (intermediate or target) and the evaluation of what it made."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapter_transfer.backbones.sizes import ParameterCounts
+from adapter_transfer.methods.attach import Assembly, assemble, disassemble, save_artifact, trained_parameters
+from adapter_transfer.tasks.encoding import EncodedExamples, concatenate
+from adapter_transfer.tasks.metrics import score_choices
+from adapter_transfer.training.evaluate import predict
+from adapter_transfer.training.loop import FitInputs, Progress, fit
+from adapter_transfer.training.predictions import write_predictions
+from adapter_transfer.training.runtime import Runtime
+from adapter_transfer.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class PhasePaths:
+    """Where a phase leaves what it makes (see the layout of a run directory)."""
+
+    artifact_dir: Path
+    progress_dir: Path
+    history_path: Path
+    predictions_path: Path
+
+
+@dataclass(frozen=True)
+class TrainingPhase:
+    """One intermediate or target training.
+
+    Attributes:
+        model: with flexible heads and nothing attached; for full fine-tuning, its body is changed for good.
+        assembly: what to put on it.
+        counts: parameters of the backbone.
+    """
+
+    model: Any
+    assembly: Assembly
+    counts: ParameterCounts
+    train: EncodedExamples
+    validation: EncodedExamples
+    settings: TrainingSettings
+    seed: int
+    purpose: str
+    runtime: Runtime
+    paths: PhasePaths
+    on_progress: Callable[[Progress], None] = field(default=lambda _: None)
+
+
+def run_training_phase(phase: TrainingPhase) -> dict[str, Any]:
+    """Attaches, fits, saves what trained and the validation predictions; returns the metrics of the run."""
+    model, assembly = phase.model, phase.assembly
+    reset_peak_memory(phase.runtime.device)
+    assemble(model, assembly)
+    try:
+        parameters = trained_parameters(model)
+        position = fit(_fit_inputs(phase, parameters))
+        logits = predict(model, assembly.head, phase.validation, phase.runtime)
+        score = score_choices(logits, phase.validation.labels)
+        save_artifact(model, assembly, phase.paths.artifact_dir)
+        write_predictions(phase.paths.predictions_path, phase.validation, logits)
+        added = sum(p.numel() for n, p in model.named_parameters() if not n.startswith(f"{model.base_model_prefix}."))
+        trained = sum(parameter.numel() for parameter in parameters.values())
+    finally:
+        disassemble(model, assembly)
+    return {
+        "train_loss_first": position.train_loss_first,
+        "train_loss_last": position.train_loss_last,
+        "num_steps": position.step,
+        "best_step": position.best_step,
+        "stopped_early": position.stopped_early,
+        "num_train_examples": len(phase.train),
+        "num_truncated_rows": phase.train.num_truncated,
+        "validation_accuracy": score.accuracy,
+        "validation_loss": score.loss,
+        "num_validation": score.num_items,
+        "validation_constant_predictions": score.constant_predictions,
+        "chance": phase.train.format.chance,
+        "trained_parameters": trained,
+        "head_parameters": added,
+        "total_parameters": phase.counts.total,
+        "encoder_parameters": phase.counts.encoder,
+        "embedding_parameters": phase.counts.embeddings,
+        "seconds": position.seconds,
+        "peak_memory_bytes": peak_memory_bytes(phase.runtime.device),
+    }
+
+
+def _fit_inputs(phase: TrainingPhase, parameters: dict[str, torch.nn.Parameter]) -> FitInputs:
+    return FitInputs(
+        model=phase.model,
+        head=phase.assembly.head,
+        train=phase.train,
+        validation=phase.validation,
+        settings=phase.settings,
+        seed=phase.seed,
+        purpose=phase.purpose,
+        runtime=phase.runtime,
+        progress_dir=phase.paths.progress_dir,
+        history_path=phase.paths.history_path,
+        parameters=parameters,
+        on_progress=phase.on_progress,
+    )
+
+
+def run_evaluation_phase(
+    model: Any,
+    assembly: Assembly,
+    languages: Sequence[EncodedExamples],
+    runtime: Runtime,
+    predictions_path: Path,
+    on_rows: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Evaluates an assembly on several languages in one pass; writes every prediction and returns the metrics.
+
+    Args:
+        languages: the test items of one language each.
+        on_rows: told rows done and rows in all.
+    """
+    started = time.monotonic()
+    pooled = concatenate(languages)
+    total, done = len(pooled.row_lengths), 0
+
+    def count(rows: int) -> None:
+        nonlocal done
+        done += rows
+        on_rows(done, total)
+
+    assemble(model, assembly)
+    try:
+        logits = predict(model, assembly.head, pooled, runtime, on_rows=count)
+    finally:
+        disassemble(model, assembly)
+    write_predictions(predictions_path, pooled, logits)
+    codes = np.array(pooled.languages)
+    scores = {code: score_choices(logits[codes == code], pooled.labels[codes == code]) for code in dict.fromkeys(codes)}
+    return {
+        "languages": {str(code): asdict(score) for code, score in scores.items()},
+        "chance": pooled.format.chance,
+        "num_truncated_rows": pooled.num_truncated,
+        "seconds": time.monotonic() - started,
+    }
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Starts a new count of peak memory, where the device keeps one."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Peak memory: of the device since the last reset; on the CPU, resident memory of the process since it started."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    # `resource` does not exist on Windows; kilobytes on Linux, bytes on macOS.
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

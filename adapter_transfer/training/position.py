@@ -1,0 +1,93 @@
+"""How far a training is, and how that is put into a checkpoint and taken out again."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapter_transfer.training import checkpoint
+
+logger = logging.getLogger(__name__)
+
+Parameters = Mapping[str, torch.nn.Parameter]
+
+
+@dataclass(frozen=True)
+class TrainingPosition:
+    """Everything about a training's progress that is not a tensor; stored in checkpoints as it stands.
+
+    Attributes:
+        step: optimizer steps done.
+        best_step: step of the best validation so far; 0 before the first.
+        validations_since_best: for early stopping.
+        train_loss_first, train_loss_last: mean loss of the first and the last steps (up to 10) done.
+        seconds: spent in training so far, over all attempts.
+    """
+
+    step: int = 0
+    best_step: int = 0
+    best_accuracy: float = -1.0
+    best_loss: float = math.inf
+    validations_since_best: int = 0
+    train_loss_first: float | None = None
+    train_loss_last: float | None = None
+    stopped_early: bool = False
+    seconds: float = 0.0
+
+
+def save(
+    progress_dir: Path,
+    position: TrainingPosition,
+    parameters: Parameters,
+    best: Mapping[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Writes a checkpoint of what trains: its weights, the best ones so far, the optimizer and the position.
+
+    There is no generator to save: random streams are keyed (see `streams`).
+    """
+    moments, scalars = checkpoint.flatten_optimizer(optimizer, _optimizer_order(parameters))
+    tensors = {f"weights/{name}": parameter.detach() for name, parameter in parameters.items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in best.items()} | moments
+    # JSON has no infinity; before the first validation there is no best loss.
+    fields = asdict(position) | {"best_loss": None if math.isinf(position.best_loss) else position.best_loss}
+    checkpoint.save_checkpoint(
+        progress_dir, position.step, tensors=tensors, state={"position": fields, "optimizer": scalars}
+    )
+
+
+def resume(
+    progress_dir: Path, parameters: Parameters, optimizer: torch.optim.Optimizer
+) -> tuple[TrainingPosition, dict[str, torch.Tensor]]:
+    """Restores the newest good checkpoint into parameters and optimizer.
+
+    Returns:
+        Where the training goes on and the best weights so far; the start and nothing, where there is no checkpoint.
+
+    Raises:
+        StoreError: if the checkpoint is of another model or optimizer.
+    """
+    found = checkpoint.load_latest(progress_dir, expected_tensors=[f"weights/{name}" for name in parameters])
+    if found is None:
+        return TrainingPosition(), {}
+    fields: Any = found.state["position"]
+    best_loss = math.inf if fields["best_loss"] is None else fields["best_loss"]
+    scalars: Any = found.state["optimizer"]
+    checkpoint.restore_optimizer(optimizer, _optimizer_order(parameters), found.tensors, scalars)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(found.tensors[f"weights/{name}"])
+    logger.info("resumed at step %d", found.step)
+    best = {name: found.tensors[f"best/{name}"] for name in parameters if f"best/{name}" in found.tensors}
+    return TrainingPosition(**(fields | {"best_loss": best_loss})), best
+
+
+def _optimizer_order(parameters: Parameters) -> list[str]:
+    """Names in the order of the optimizer's groups: matrices, then vectors (see `steps.make_optimizer`)."""
+    return sorted(parameters, key=lambda name: parameters[name].ndim <= 1)

@@ -1,0 +1,111 @@
+"""The machine side of a phase: device, precision, token budget, trackers. Changes no result beyond rounding.
+
+Owns accelerate.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from adapter_transfer.backbones.zoo import Precision
+from adapter_transfer.errors import ConfigError, DeviceError
+from adapter_transfer.training.settings import DeviceRequest
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a phase is run on this machine.
+
+    Attributes:
+        accelerator: accelerate's, for autocast, backward, clipping and trackers.
+        token_budget: padded tokens in a micro-batch.
+        checkpoint_steps: optimizer steps between two checkpoints.
+        pad_id: the tokenizer's.
+    """
+
+    accelerator: Accelerator
+    token_budget: int = 16_384
+    checkpoint_steps: int = 200
+    pad_id: int = 1
+    trackers: tuple[str, ...] = field(default=())
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.accelerator.device
+        return device
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision as the run has it; nothing in fp32."""
+        context: AbstractContextManager[Any] = self.accelerator.autocast()
+        return context
+
+
+def make_accelerator(
+    device: DeviceRequest, precision: Precision, *, trackers: tuple[str, ...] = (), logging_dir: Path | None = None
+) -> Accelerator:
+    """An Accelerator for one precision on one device.
+
+    Raises:
+        ConfigError: for a tracker that is unknown or not installed.
+        DeviceError: as `require_device`.
+    """
+    require_device(device)
+    # accelerate keeps precision and device in process-wide state; a worker goes from one precision to another.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        return Accelerator(
+            cpu=device == "cpu",
+            mixed_precision="bf16" if precision == "bf16" else "no",
+            log_with=list(trackers) or None,
+            project_dir=logging_dir,
+        )
+    except ValueError as error:
+        raise ConfigError(f"tracker or precision cannot be used: {error}") from None
+
+
+def require_device(request: DeviceRequest) -> None:
+    """Makes sure that `request` can be had, and that no NVIDIA card lies idle because torch cannot see it.
+
+    Raises:
+        DeviceError: `cuda` without a usable card, or `auto` on a machine whose card torch cannot use (old driver,
+            CPU build): training on the CPU for days would be a poor surprise.
+    """
+    if request == "cpu" or torch.cuda.is_available():
+        return
+    build = f"torch {torch.__version__}, " + (f"CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build")
+    card = nvidia_card()
+    if card is not None:
+        raise DeviceError(
+            f"this machine has an NVIDIA card ({card}), but {build} cannot use it. Install a torch build that fits the "
+            "driver, or say --device cpu to train on the CPU all the same."
+        )
+    if request == "cuda":
+        raise DeviceError(f"--device cuda, but {build} finds no NVIDIA card on this machine. Use --device cpu or auto.")
+
+
+def nvidia_card() -> str | None:
+    """Name and driver of the first NVIDIA card, by its driver and not by torch; None where there is none."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        # A card whose driver's tool is missing or broken still shows here.
+        return "found in /proc, driver not answering" if Path("/proc/driver/nvidia/gpus").is_dir() else None
+    lines = answer.stdout.strip().splitlines()
+    return f"{lines[0]} (driver)" if lines else None

@@ -1,0 +1,116 @@
+"""Hyper-parameters of a training phase, and the rules that give each phase of an experiment its own. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, create_model
+
+from adapter_transfer.config import Settings
+from adapter_transfer.errors import ConfigError
+
+Phase = Literal["intermediate", "target"]
+DeviceRequest = Literal["auto", "cpu", "cuda"]
+
+
+class TrainingSettings(Settings):
+    """Everything about one training phase that can change its result."""
+
+    learning_rate: float = Field(gt=0)
+    """Peak learning rate. Has no default: it decides too much to be chosen by us."""
+    batch_size: int = Field(32, gt=0)
+    """Examples in one optimizer step; how a step is cut to fit memory changes nothing but rounding."""
+    epochs: int = Field(3, gt=0)
+    """Passes over the training examples."""
+    max_steps: int | None = Field(None, gt=0)
+    """Optimizer steps after which training ends, if that comes before the last epoch."""
+    max_length: int = Field(128, ge=8)
+    """Tokens in a row, special tokens included; the rest is cut off."""
+    max_train_examples: int | None = Field(None, gt=0)
+    """Train on the first so many examples only."""
+    optimizer: Literal["adamw"] = "adamw"
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), fused where the device has it."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Decoupled decay of matrices; biases and norms have none."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """AdamW's decay of the mean of gradients."""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """AdamW's decay of the mean of squared gradients."""
+    epsilon: float = Field(1e-8, gt=0)
+    """AdamW's guard against division by zero."""
+    warmup_share: float = Field(0.06, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises linearly from 0."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after warm-up: to 0, or not at all."""
+    max_grad_norm: float | None = Field(1.0, gt=0)
+    """Gradients are scaled down to this global norm; null leaves them."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Of hidden states, attention and head; null keeps the checkpoint's."""
+    validate_every: Literal["epoch"] | int = "epoch"
+    """Validate in English after each epoch, or after so many steps, and at the end."""
+    select: Literal["best", "last"] = "best"
+    """Keep the weights that were best in English validation (accuracy, then loss), or the last ones."""
+    patience: int | None = Field(None, gt=0)
+    """Stop after so many validations in a row without a better one; null never stops early."""
+
+
+class RuleFilter(Settings):
+    """Which trainings a rule is for; what is left out matches all."""
+
+    phase: Phase | None = None
+    """`intermediate` or `target`."""
+    method: str | None = None
+    """Name of a method."""
+    backbone: str | None = None
+    """Name of a backbone."""
+    task: str | None = None
+    """Name of the task that is trained."""
+
+    def matches(self, given: dict[str, str]) -> bool:
+        """Whether every field that is set equals the given one."""
+        return all(given[key] == value for key, value in self.model_dump(exclude_none=True).items())
+
+
+class RuleBase(Settings):
+    """Sets hyper-parameters for the trainings that match `when`; a later rule wins over an earlier one."""
+
+    when: RuleFilter = RuleFilter()
+    """For which trainings; without it, for all."""
+
+    def changes(self) -> dict[str, Any]:
+        """What this rule sets, as written."""
+        return {key: getattr(self, key) for key in self.model_fields_set if key != "when"}
+
+
+def _optional_fields() -> dict[str, Any]:
+    # The rule has every hyper-parameter as an optional field, so that each is declared once, above.
+    fields: dict[str, Any] = {}
+    for name, info in TrainingSettings.model_fields.items():
+        constrained: Any = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
+        fields[name] = (constrained | None, Field(None, description=info.description))
+    return fields
+
+
+TrainingRule: type[RuleBase] = create_model("TrainingRule", __base__=RuleBase, **_optional_fields())
+
+
+def resolve_training(
+    rules: Sequence[RuleBase], *, phase: Phase, method: str, backbone: str, task: str
+) -> TrainingSettings:
+    """The hyper-parameters of one training: defaults, then every rule that matches, in order.
+
+    Raises:
+        ConfigError: if no rule sets the learning rate.
+    """
+    given = {"phase": phase, "method": method, "backbone": backbone, "task": task}
+    values: dict[str, Any] = {}
+    for rule in rules:
+        if rule.when.matches(given):
+            values |= rule.changes()
+    if values.get("learning_rate") is None:
+        where = ", ".join(f"{key} {value!r}" for key, value in given.items())
+        raise ConfigError(
+            f"training: no rule sets learning_rate for {where}; add one, for example {{learning_rate: 1e-4}}"
+        )
+    return TrainingSettings(**values)

@@ -1,0 +1,87 @@
+"""One optimizer step: loss, gradients, clipping, update. Nothing here waits for the device or reads a number back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from adapter_transfer.methods.heads import row_logits
+from adapter_transfer.training.batching import Batch
+from adapter_transfer.training.runtime import Runtime
+from adapter_transfer.training.settings import TrainingSettings
+
+
+def make_optimizer(
+    parameters: Mapping[str, torch.nn.Parameter], settings: TrainingSettings, device: torch.device
+) -> torch.optim.Optimizer:
+    """AdamW over matrices (decayed) and vectors such as biases and norms (not decayed)."""
+    decayed = [p for p in parameters.values() if p.ndim > 1]
+    plain = [p for p in parameters.values() if p.ndim <= 1]
+    groups = [
+        {"params": params, "weight_decay": decay}
+        for params, decay in ((decayed, settings.weight_decay), (plain, 0.0))
+        if params
+    ]
+    return torch.optim.AdamW(
+        groups,
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+        fused=device.type in ("cpu", "cuda"),
+    )
+
+
+def learning_rate_at(step: int, num_steps: int, settings: TrainingSettings) -> float:
+    """The learning rate of step `step`, counted from 0: linear warm-up, then the schedule, down to 0 at the end."""
+    warmup = math.ceil(settings.warmup_share * num_steps)
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, num_steps - warmup)
+    factor = {"linear": 1 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress)), "constant": 1.0}
+    return settings.learning_rate * factor[settings.schedule]
+
+
+def batch_logits(model: Any, head: str, batch: Batch) -> torch.Tensor:
+    """Logits of whole examples in fp32, (B, R·K)."""
+    logits = row_logits(model, head, batch.input_ids, batch.attention_mask)
+    return logits.float().view(len(batch.labels), -1)
+
+
+def summed_loss(model: Any, head: str, batch: Batch) -> torch.Tensor:
+    """Cross-entropy summed over the examples of a batch, a scalar."""
+    return torch.nn.functional.cross_entropy(batch_logits(model, head, batch), batch.labels, reduction="sum")
+
+
+def accumulate_gradients(
+    model: Any, head: str, batches: Iterable[Batch], num_examples: int, runtime: Runtime
+) -> torch.Tensor:
+    """Adds the gradient of the step's mean loss to the parameters and returns that loss (a scalar on the device).
+
+    Each micro-batch is divided by the examples of the *step*, so that cutting it differently changes only rounding.
+    """
+    total: torch.Tensor | None = None
+    for batch in batches:
+        with runtime.autocast():
+            loss = summed_loss(model, head, batch) / num_examples
+        runtime.accelerator.backward(loss)
+        total = loss.detach() if total is None else total + loss.detach()
+    assert total is not None, "a step without examples"
+    return total
+
+
+def apply_gradients(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[torch.nn.Parameter],
+    learning_rate: float,
+    max_grad_norm: float | None,
+) -> torch.Tensor:
+    """Clips, updates and clears; returns the global norm before clipping (a scalar on the device)."""
+    norm = torch.nn.utils.clip_grad_norm_(parameters, math.inf if max_grad_norm is None else max_grad_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm

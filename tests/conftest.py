@@ -1,0 +1,60 @@
+"""What every test stands on: offline, one thread, a cache of its own, and no setting of the person who runs it.
+
+The environment is set when this file is imported, so before any library that reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_CACHE = tempfile.TemporaryDirectory(prefix="adapter-transfer-tests-")  # lives as long as the process
+os.environ.update(
+    HF_HOME=_CACHE.name,
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    TOKENIZERS_PARALLELISM="false",
+    # Results are bit-identical at one thread count only, and pytest-xdist already fills the cores.
+    OMP_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+)
+for _name in ("HF_ENDPOINT", "HF_TOKEN", "FORCE_COLOR", "PYTHONPATH"):
+    os.environ.pop(_name, None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA GPU that torch can use")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """A test that changed torch's thread count leaves no trace; tests that need no torch do not load it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The published data sets that lie beside the repository; the test skips where they do not."""
+    for folder in (ROOT.parent / "shared" / "data", ROOT / "shared" / "data"):
+        if folder.is_dir():
+            return folder
+    pytest.skip("the published data (../shared/data) is not here")
