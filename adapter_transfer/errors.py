@@ -14,8 +14,11 @@ class AdapterTransferError(Exception):
     exit_code = 1
 
 
-class ConfigError(AdapterTransferError):
-    """A configuration, an option or a name is wrong. Holds every problem found, not only the first."""
+class ConfigError(AdapterTransferError, ValueError):
+    """A configuration, an option or a name is wrong. Holds every problem found, not only the first.
+
+    A `ValueError` too, so that a pydantic validator may raise it and the problem keeps its line.
+    """
 
     exit_code = 2
 

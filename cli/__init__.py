@@ -1,1 +1,1 @@
-"""The command line of adapter-transfer."""
+"""The command line of adapter-transfer: one file a verb; a command parses, calls the library and prints."""

@@ -1,4 +1,4 @@
-"""Loading a backbone: its body (an encoder without heads) and its tokenizer. Attaching adapters and heads is not done here."""
+"""Loading a backbone: its body (an encoder without heads) and its tokenizer. Adapters and heads come later, in methods."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Backbone:
         return _package_path(self.tokenizer)
 
     def config_fields(self) -> dict[str, Any]:
-        """The model's configuration as written in its `config.json` (for a trained tokenizer: at the largest vocabulary).
+        """The model's configuration as in its `config.json` (for a trained tokenizer: at the largest vocabulary).
 
         Raises:
             DataError: if the checkpoint has no readable `config.json`.
@@ -113,7 +113,7 @@ _digests: dict[tuple[str, int, int], str] = {}
 
 
 def _file_digest(path: Path) -> str:
-    # Hashing a 14 GB checkpoint for each of 200 runs would take minutes; a file that keeps its size and time is unchanged.
+    # Hashing a 14 GB checkpoint for each of 200 runs takes minutes; a file that keeps size and time is unchanged.
     try:
         status = path.stat()
     except OSError as error:
@@ -160,7 +160,7 @@ BACKBONES: Registry[Backbone] = Registry(
         _random("micro-random", "micro"),
         Backbone(
             name="real-text-random",
-            summary="random weights, tokenizer trained on the experiment's own text: real data, offline; stays at chance",
+            summary="control: random weights, tokenizer trained on the experiment's own text; runs real data offline",
             reference="adapter_transfer.backbones.zoo",
             weights="random",
             config={

@@ -1,20 +1,20 @@
-"""Executing a plan on this machine, in this process or with several workers. One failed run stops only what needs it."""
+"""Executing a plan on this machine, here or with several workers. One failed run stops only what needs it."""
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from adapter_transfer.experiments import worker
 from adapter_transfer.experiments.events import Event, RunDone, RunFailed, RunSkipped, RunStarted
+from adapter_transfer.experiments.machine import MachineSettings, available_cores
 from adapter_transfer.experiments.plan import Plan
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.schedule import Schedule
-from adapter_transfer.experiments.machine import MachineSettings, available_cores
 from adapter_transfer.experiments.store import Store
 
 _ENDING_SECONDS = 10.0
@@ -153,10 +153,8 @@ def _assign(member: _Member, crew: _Crew, schedule: Schedule, record: Callable[[
         return
     member.current = spec
     record(RunStarted(spec.id, member.number))
-    try:
+    with suppress(OSError):  # it died while idle; `_hear` finds the pipe closed
         member.pipe.send(spec)
-    except OSError:
-        pass  # it died while idle; `_hear` finds the pipe closed
 
 
 def _hear(member: _Member, crew: _Crew, record: Callable[[Event], None]) -> None:

@@ -1,4 +1,4 @@
-"""An experiment → a graph of runs: what is to be trained, what is shared, what is done, what is impossible and why. No torch."""
+"""An experiment → a graph of runs: what is shared, what is done, what is impossible and why. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adapter_transfer.backbones.zoo import BACKBONES, Precision
 from adapter_transfer.durable import digest
 from adapter_transfer.errors import ConfigError, ImpossibleError
 from adapter_transfer.experiments.experiment import Experiment, MethodChoice
-from adapter_transfer.experiments.runs import HeadStart, RunSpec, SplitRef
+from adapter_transfer.experiments.runs import HeadStart, RunSpec, SplitRef, evaluation_of
 from adapter_transfer.experiments.store import Status, Store
 from adapter_transfer.methods.composition import CompositionRequest, ResolvedComposition, resolve_composition
 from adapter_transfer.tasks.catalog import TASKS
@@ -39,14 +39,19 @@ class ImpossibleCell:
     method: str
     intermediate: str
     composition: CompositionRequest
+    target: str
     reason: str
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of an experiment, parents before children, and the cells that cannot be run."""
+    """The runs of an experiment, parents before children, and the cells that cannot be run.
 
-    experiment: Experiment
+    Attributes:
+        name: of the experiment.
+    """
+
+    name: str
     runs: tuple[PlannedRun, ...]
     impossible: tuple[ImpossibleCell, ...]
 
@@ -60,7 +65,6 @@ class Plan:
         runs = [
             {"id": run.spec.id, **run.spec.description(), "status": run.status, "reason": None} for run in self.runs
         ]
-        target = self.experiment.target
         runs += [
             {
                 "id": None,
@@ -70,15 +74,15 @@ class Plan:
                 "method": cell.method,
                 "composition": cell.composition,
                 "intermediate": cell.intermediate,
-                "task": target,
-                "target": target,
+                "task": cell.target,
+                "target": cell.target,
                 "seed": None,
                 "status": "impossible",
                 "reason": cell.reason,
             }
             for cell in self.impossible
         ]
-        return {"experiment": self.experiment.name, "runs": runs}
+        return {"experiment": self.name, "runs": runs}
 
 
 def make_plan(experiment: Experiment, store: Store | None = None) -> Plan:
@@ -103,7 +107,9 @@ def make_plan(experiment: Experiment, store: Store | None = None) -> Plan:
                 for seed in experiment.seeds:
                     specs.update((spec.id, spec) for spec in builder.specs(intermediate, composition, seed))
             except ImpossibleError as error:
-                cell = ImpossibleCell(backbone, precision, choice.name, intermediate, request, str(error))
+                cell = ImpossibleCell(
+                    backbone, precision, choice.name, intermediate, request, experiment.target, str(error)
+                )
                 impossible[cell] = None
             except ConfigError as error:
                 problems.update(dict.fromkeys(error.problems))
@@ -113,10 +119,13 @@ def make_plan(experiment: Experiment, store: Store | None = None) -> Plan:
         reasons = dict.fromkeys(cell.reason for cell in impossible)
         raise ImpossibleError(f"no cell of experiment {experiment.name!r} can be run: {' '.join(reasons)}")
     ordered = sorted(specs.values(), key=lambda spec: ("intermediate", "target", "evaluation").index(spec.phase))
-    return Plan(experiment, tuple(PlannedRun(spec, _status(store, spec.id)) for spec in ordered), tuple(impossible))
+    return Plan(
+        experiment.name, tuple(PlannedRun(spec, run_status(store, spec.id)) for spec in ordered), tuple(impossible)
+    )
 
 
-def _status(store: Store | None, run_id: str) -> PlanStatus:
+def run_status(store: Store | None, run_id: str) -> PlanStatus:
+    """How far a run is, in the words of a plan."""
     status: Status = "absent" if store is None else store.status(run_id)
     return "todo" if status == "absent" else status
 
@@ -177,9 +186,7 @@ class _CellBuilder:
     def _evaluation(self, trained: RunSpec) -> RunSpec:
         languages = self.experiment.evaluated_languages
         refs = tuple(split_ref(self.experiment.target_task, "test", language) for language in languages)
-        kept = {name: getattr(trained, name) for name in RunSpec.__dataclass_fields__}
-        parents = {**trained.parents, "target": trained.id}
-        return RunSpec(**{**kept, "phase": "evaluation", "data": refs, "parents": parents})
+        return evaluation_of(trained, refs)
 
     def _settings(self, task: Task, phase: Literal["intermediate", "target"]) -> TrainingSettings:
         return resolve_training(

@@ -6,9 +6,10 @@ no order of keys, no token budget, worker, device or checkpoint interval.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.durable import digest
@@ -91,20 +92,40 @@ class RunSpec:
         return digest(self.identity())[:ID_LENGTH]
 
     def description(self) -> dict[str, Any]:
-        """The run in the words of the field, for people and for analysis."""
+        """The run in the words of the field, for people, for analysis and for `from_description`."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {
-            "phase": self.phase,
-            "backbone": self.backbone,
-            "precision": self.precision,
-            "method": self.method,
+            **fields,
             "method_settings": dict(self.method_settings),
-            "composition": self.composition,
-            "intermediate": self.intermediate,
-            "task": self.task,
-            "target": self.target,
-            "seed": self.seed,
-            "head": self.head,
             "training": self.training.model_dump(mode="json"),
             "parents": dict(self.parents),
-            "data": {f"{ref.task}/{ref.split}/{ref.language}": ref.digest for ref in self.data},
+            "data": _refs_to_json(self.data),
+            "tokenizer_data": _refs_to_json(self.tokenizer_data),
         }
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> Self:
+        """The specification that `description` was made of."""
+        return cls(
+            **{
+                **description,
+                "training": TrainingSettings.model_validate_json(json.dumps(description["training"])),
+                "data": _refs_from_json(description["data"]),
+                "tokenizer_data": _refs_from_json(description["tokenizer_data"]),
+            }
+        )
+
+
+def evaluation_of(trained: RunSpec, test_items: tuple[SplitRef, ...]) -> RunSpec:
+    """The run that evaluates a target run on test items, one reference a language."""
+    parents = {**trained.parents, "target": trained.id}
+    return replace(trained, phase="evaluation", data=test_items, parents=parents)
+
+
+def _refs_to_json(refs: tuple[SplitRef, ...]) -> dict[str, str]:
+    return {f"{ref.task}/{ref.split}/{ref.language}": ref.digest for ref in refs}
+
+
+def _refs_from_json(refs: Mapping[str, str]) -> tuple[SplitRef, ...]:
+    named = ((key.split("/"), digest) for key, digest in refs.items())
+    return tuple(SplitRef(task, split, language, digest) for (task, split, language), digest in named)  # type: ignore[arg-type]

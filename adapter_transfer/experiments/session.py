@@ -114,7 +114,7 @@ class Session:
 
     def _load(self, spec: RunSpec, runtime: Runtime, trained_dir: Path | None) -> Any:
         is_full = METHODS[spec.method].kind == "full"
-        # Full fine-tuning keeps fp32 master weights and computes under autocast; frozen weights are kept as they compute.
+        # Full fine-tuning keeps fp32 master weights under autocast; frozen weights are kept as they compute.
         dtype = torch.float32 if is_full else DTYPES[spec.precision]
         key = (spec.backbone_digest, dtype, spec.training.dropout, runtime.device)
         if not is_full and self._model is not None and self._model[0] == key:

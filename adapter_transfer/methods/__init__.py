@@ -1,1 +1,1 @@
-"""Methods: how a phase changes the backbone (full fine-tuning, adapters), how two phases are composed, and the attaching itself."""
+"""Methods: how a phase changes the backbone (full fine-tuning, adapters) and how two phases are composed."""

@@ -1,4 +1,4 @@
-"""Attaching: adapters and heads on a body, what trains and what is frozen, saving and loading. Owns the adapters library.
+"""Attaching: adapters and heads on a body, what trains and what is frozen, saving. Owns the adapters library.
 
 An *assembly* is what stands on the backbone in one phase: which adapters from where, which of them train, which head.
 """
@@ -136,10 +136,10 @@ def adapter_weights(model: Any, name: str) -> dict[str, torch.nn.Parameter]:
 
 
 def save_artifact(model: Any, assembly: Assembly, destination: Path) -> None:
-    """Saves what trained: each trained adapter (or the body) and the head, as plain adapters and transformers read them.
+    """Saves what trained, each adapter (or the body) and the head, as plain adapters and transformers read them.
 
     `adapters/<name>/` loads with `model.load_adapter(path, use_safetensors=True)`, its head included;
-    `model/` loads with `AutoAdapterModel.from_pretrained`, and `head/` with `model.load_head(path, use_safetensors=True)`.
+    `model/` loads with `AutoAdapterModel.from_pretrained`, `head/` with `model.load_head(path, use_safetensors=True)`.
     """
     destination.mkdir(parents=True, exist_ok=True)
     if assembly.trains_body:

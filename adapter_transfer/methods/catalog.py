@@ -1,4 +1,4 @@
-"""The methods there are: `full` is one of them. Adding one is one declaration here (and one row in its test). No torch."""
+"""The methods there are, `full` among them. Adding one is one declaration here and one row in its test. No torch."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ class Method:
         return self.settings.model_validate(given)
 
 
+_NOTHING_TO_STACK = "full fine-tuning has no adapter to stack; it goes on from the intermediate's weights"
+
 METHODS: Registry[Method] = Registry(
     "method",
     [
@@ -65,8 +67,8 @@ METHODS: Registry[Method] = Registry(
             settings=FullSettings,
             compositions=("sequential",),
             refusals={
-                "stack": "full fine-tuning has no adapter to stack; it goes on from the intermediate's weights (sequential)",
-                "stack-tuned": "full fine-tuning has no adapter to stack; it goes on from the intermediate's weights (sequential)",
+                "stack": _NOTHING_TO_STACK,
+                "stack-tuned": _NOTHING_TO_STACK,
             },
             summary="every weight of the encoder is trained",
             reference="Phang et al. 2018, arXiv 1811.01088 (STILTs)",

@@ -30,6 +30,7 @@ def row_logits(model: Any, head: str, input_ids: torch.Tensor, attention_mask: t
         input_ids: (B, T) int64.
         attention_mask: (B, T) int64, 1 where there is a token.
     """
-    hidden = model.base_model(input_ids=input_ids, attention_mask=attention_mask)[0]
+    # As (B, 1, T): transformers asks a (B, T) mask whether it is all ones, which waits for the device at every forward.
+    hidden = model.base_model(input_ids=input_ids, attention_mask=attention_mask[:, None, :])[0]
     logits: torch.Tensor = nn.Sequential.forward(model.heads[head], hidden[:, 0])  # type: ignore[no-untyped-call]
     return logits

@@ -17,7 +17,7 @@ TOKENIZER_FOLDER = "checkpoints/tokenizer"
 
 
 def sandbox_dir() -> Path:
-    """The folder that holds `data/`, `checkpoints/` and `build.json`; the package is installed as files, not as a zip."""
+    """The folder of `data/`, `checkpoints/` and `build.json` (the package is installed as files, not as a zip)."""
     return Path(str(files("adapter_transfer.sandbox")))
 
 

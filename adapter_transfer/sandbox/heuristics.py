@@ -100,7 +100,7 @@ def _overlap(pair: tuple[str, str]) -> int:
 def _by_score(
     train: Sequence[Item], test: Sequence[Item], num_labels: int, score: Callable[[tuple[str, str]], int]
 ) -> list[int]:
-    """The choice of highest score, the first of equals; or the training set's majority class among items of equal score.
+    """The choice of highest score, the first of equals; for classes, the most frequent one in training at this score.
 
     Ties cost nothing here: the positions of the right choices are balanced.
     """
@@ -124,7 +124,7 @@ def _naive_bayes(
     num_labels: int,
     words_of: Callable[[tuple[str, str]], list[str]],
 ) -> list[int]:
-    """Multinomial naive Bayes, add-one smoothed: of "right" against "wrong" for choices, of the label for single pairs."""
+    """Multinomial naive Bayes, add-one smoothed: "right" against "wrong" for choices, the label for single pairs."""
     counts: dict[int, Counter[str]] = defaultdict(Counter)
     for item in train:
         for position, pair in enumerate(item.pairs):

@@ -20,14 +20,28 @@ from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizerFast
 
 from adapter_transfer.registry import Registry
-from adapter_transfer.sandbox.pretraining_text import MAX_TOKENS, Line, pretraining_lines
+from adapter_transfer.sandbox.pretraining_text import (
+    MAX_TOKENS,
+    Line,
+    dictionary_line,
+    pretraining_lines,
+    word_ids,
+)
 
 BATCH_SIZE = 64
 MASK_RATE = 0.40
 WARMUP_SHARE = 0.06
 MAX_GRAD_NORM = 1.0
 
-#: Every token is masked alike (never replaced or kept, as BERT does), for `<mask>` is all that this text has to teach.
+#: Steps at the start that show dictionary lines alone. Translations first, causes after: without this the causal lines
+#: hide the dictionary for thousands of steps (8 % of its words were guessed after 800 steps, against 88 %).
+DICTIONARY_STEPS = 300
+
+#: Position embeddings begin this much smaller than word embeddings. At full size they drown the words' own signal: a
+#: dictionary alone was learned to 3 % after 400 steps, to 100 % with small ones.
+POSITION_INIT = 0.05
+
+#: The label of positions without a loss.
 _IGNORED = -100
 
 
@@ -91,7 +105,7 @@ def backbone_config(scale: Scale, tokenizer: XLMRobertaTokenizerFast) -> XLMRobe
 
 
 def random_model(scale: Scale, tokenizer: XLMRobertaTokenizerFast, seed: int) -> XLMRobertaForMaskedLM:
-    """The model before pretraining, drawn from `seed` without touching torch's global stream.
+    """The model before pretraining, drawn from `seed`; torch's global stream is left as it was.
 
     Output matrices of attention and feed-forward are scaled down by 1 / sqrt(2 * layers) (GPT-2's rule); without it the
     larger scales lag behind.
@@ -99,11 +113,13 @@ def random_model(scale: Scale, tokenizer: XLMRobertaTokenizerFast, seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = XLMRobertaForMaskedLM(backbone_config(scale, tokenizer))
-    factor = 1 / math.sqrt(2 * scale.num_layers)
+    output_factor = 1 / math.sqrt(2 * scale.num_layers)
     with torch.no_grad():
-        for layer in model.roberta.encoder.layer:
-            layer.attention.output.dense.weight.mul_(factor)
-            layer.output.dense.weight.mul_(factor)
+        for name, parameter in model.named_parameters():
+            if name.endswith("output.dense.weight"):
+                parameter.mul_(output_factor)
+            elif name.endswith("position_embeddings.weight"):
+                parameter.mul_(POSITION_INIT)
     return model
 
 
@@ -129,7 +145,8 @@ def pretrain(
     start = time.perf_counter()
     num_steps = num_steps or scale.num_steps
     model = random_model(scale, tokenizer, seed).train()
-    optimizer = torch.optim.AdamW(_parameter_groups(model), lr=scale.learning_rate, betas=(0.9, 0.98), fused=True)
+    network: nn.Module = model  # transformers' own types hide that a model is a module
+    optimizer = torch.optim.AdamW(_parameter_groups(network), lr=scale.learning_rate, betas=(0.9, 0.98), fused=True)
     warmup = max(1, round(WARMUP_SHARE * num_steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup))
@@ -192,22 +209,34 @@ def _encode(tokenizer: XLMRobertaTokenizerFast, lines: Sequence[Line]) -> list[l
 def _batches(
     encoded: list[list[int]], tokenizer: XLMRobertaTokenizerFast, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Masked batches without end: epoch after epoch of lines of like length together, the batches in random order."""
+    """Masked batches without end: dictionary batches, then epoch after epoch of all lines in random order.
+
+    Lines are not sorted by length: that puts the dictionary and the causal lines into different batches, and two kinds
+    of steps that pull in turns learned more slowly than padding costs.
+    """
     rng = random.Random(f"{seed}/order")
     generator = torch.Generator().manual_seed(seed)
+    maskable = torch.tensor(word_ids(tokenizer))
+    for _ in range(DICTIONARY_STEPS):
+        dictionary = _encode(tokenizer, [dictionary_line(rng) for _ in range(BATCH_SIZE)])
+        yield _masked_batch(dictionary, tokenizer, maskable, generator)
     while True:
-        by_length = sorted(range(len(encoded)), key=lambda i: (len(encoded[i]), rng.random()))
-        batches = [by_length[i : i + BATCH_SIZE] for i in range(0, len(by_length), BATCH_SIZE)]
-        rng.shuffle(batches)
-        for batch in batches:
-            ids = nn.utils.rnn.pad_sequence(
-                [torch.tensor(encoded[i]) for i in batch], batch_first=True, padding_value=tokenizer.pad_token_id
-            )
-            yield _mask(ids, tokenizer, generator)
+        order = rng.sample(range(len(encoded)), len(encoded))
+        for start in range(0, len(order), BATCH_SIZE):
+            lines = [encoded[i] for i in order[start : start + BATCH_SIZE]]
+            yield _masked_batch(lines, tokenizer, maskable, generator)
 
 
-def _mask(ids: Tensor, tokenizer: XLMRobertaTokenizerFast, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Inputs with `MASK_RATE` of the ordinary tokens replaced by `<mask>`, and the labels, both (B, T)."""
-    special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
-    masked = (torch.rand(ids.shape, generator=generator) < MASK_RATE) & ~special
+def _masked_batch(
+    lines: list[list[int]], tokenizer: XLMRobertaTokenizerFast, maskable: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Inputs with `MASK_RATE` of the maskable tokens replaced by `<mask>`, and labels that name them, both (B, T).
+
+    Names and stems alone are masked: affixes, prompts and punctuation teach nothing about this world. Every one of them
+    becomes `<mask>`; none is replaced by another word or kept, as some are in BERT.
+    """
+    ids = nn.utils.rnn.pad_sequence(
+        [torch.tensor(line) for line in lines], batch_first=True, padding_value=tokenizer.pad_token_id
+    )
+    masked = (torch.rand(ids.shape, generator=generator) < MASK_RATE) & torch.isin(ids, maskable)
     return ids.masked_fill(masked, tokenizer.mask_token_id), ids.masked_fill(~masked, _IGNORED)

@@ -1,8 +1,8 @@
 """The text on which the sandbox's backbones are pretrained, and the tokenizer for it.
 
 Three kinds of lines, of which the last two make the languages meet: causal lines of one language, the same lines
-code-switched word by word, and dictionary lines that list words in all languages at once. (Shared names and parallel
-lines alone did not align the languages within this budget.)
+code-switched word by word, and dictionary lines that give one word in every language. (Shared names and parallel lines
+alone did not align the languages within this budget.)
 
 No validation or test item is told here: see `datasets.pretraining_fillers`.
 """
@@ -26,14 +26,21 @@ Line = tuple[str, str | None]
 NUM_LINES = 60_000
 
 #: Shares of the kinds of lines; the rest are dictionary lines.
-MONOLINGUAL_SHARE = 0.15
-CODE_SWITCHED_SHARE = 0.50
+MONOLINGUAL_SHARE = 0.20
+CODE_SWITCHED_SHARE = 0.60
 
 #: In a code-switched line, the share of words that leave the line's own language.
 SWITCH_RATE = 0.5
 
-#: Lemmas in a dictionary line, each in all languages.
-DICTIONARY_LEMMAS = 2
+#: How often each form of causal line is told. The questions are long and teach little, so they are rare.
+FORM_WEIGHTS = {
+    "effect question": 1,
+    "cause question": 1,
+    "pair": 2,
+    "cause connective": 2,
+    "effect connective": 2,
+    "sentences": 2,
+}
 
 TOKENIZER_VOCAB_SIZE = 1_500
 
@@ -45,9 +52,9 @@ _TOKENIZER_LINES = 8_000
 
 
 def pretraining_lines(num_lines: int = NUM_LINES, seed: int = WORLD_SEED) -> Iterator[Line]:
-    """Lines of pretraining text, of about 13 tokens."""
+    """Lines of pretraining text, of about 12 tokens."""
     rng = random.Random(f"{seed}/pretraining")
-    fillers, lemmas = pretraining_fillers(), rules.lemmas()
+    fillers = pretraining_fillers()
     all_causal_rules = [rule for class_rules in all_rules().values() for rule in class_rules]
     for _ in range(num_lines):
         kind, language = rng.random(), rng.choice(LANGUAGES)
@@ -57,7 +64,24 @@ def pretraining_lines(num_lines: int = NUM_LINES, seed: int = WORLD_SEED) -> Ite
             switch_rate = 0.0 if kind < MONOLINGUAL_SHARE else SWITCH_RATE
             yield _causal_line(rng, rule.cause(filler), rule.effect(filler), language, switch_rate)
         else:
-            yield _dictionary_line(rng, rng.sample(lemmas, DICTIONARY_LEMMAS)), None
+            yield dictionary_line(rng)
+
+
+def dictionary_line(rng: random.Random) -> Line:
+    """A lemma in every language, shuffled: each word has its translations near it, at no fixed place."""
+    lemma = rng.choice(rules.lemmas())
+    words = [language.lexicon[lemma] for language in LANGUAGES]
+    rng.shuffle(words)
+    return " ".join(words), None
+
+
+def word_ids(tokenizer: XLMRobertaTokenizerFast) -> list[int]:
+    """Ids of the pieces that are names or stems, which is where all knowledge of this world lies."""
+    words = list(rules.NAMES)
+    for language in LANGUAGES:
+        words += language.lexicon.values()
+        words += [language.noun_phrase(noun, is_object=False) for nouns in rules.NOUNS.values() for noun in nouns]
+    return sorted({ids[-1] for ids in tokenizer(words, add_special_tokens=False)["input_ids"]})
 
 
 def train_sandbox_tokenizer() -> XLMRobertaTokenizerFast:
@@ -80,28 +104,21 @@ def train_sandbox_tokenizer() -> XLMRobertaTokenizerFast:
 def _causal_line(
     rng: random.Random, cause_event: Event, effect_event: Event, language: Language, switch_rate: float
 ) -> Line:
-    """A cause and its effect: half of them as one text, half as the pair of texts that a task would show."""
+    """A cause and its effect, as one text or as the pair of texts that a task would show."""
 
     def pick() -> Language:
         return rng.choice(LANGUAGES) if rng.random() < switch_rate else language
 
     cause, effect = clause(cause_event, language, pick), clause(effect_event, language, pick)
-    form = rng.randrange(6)
-    if form == 0:
+    form = rng.choices(tuple(FORM_WEIGHTS), weights=tuple(FORM_WEIGHTS.values()))[0]
+    if form == "effect question":
         return f"{cause}. {rules.PROMPTS['effect']}", f"{effect}."
-    if form == 1:
+    if form == "cause question":
         return f"{effect}. {rules.PROMPTS['cause']}", f"{cause}."
-    if form == 2:
+    if form == "pair":
         return f"{cause}.", f"{effect}."
-    if form == 3:
+    if form == "cause connective":
         return f"{effect} {pick().lexicon[rng.choice(rules.CAUSE_CONNECTIVES)]} {cause}.", None
-    if form == 4:
+    if form == "effect connective":
         return f"{cause} {pick().lexicon[rng.choice(rules.EFFECT_CONNECTIVES)]} {effect}.", None
     return f"{cause}. {effect}.", None
-
-
-def _dictionary_line(rng: random.Random, lemmas: list[str]) -> str:
-    """The lemmas in every language, shuffled: each word has its translations near, at no fixed place."""
-    words = [language.lexicon[lemma] for lemma in lemmas for language in LANGUAGES]
-    rng.shuffle(words)
-    return " ".join(words)

@@ -102,7 +102,7 @@ PROMPTS = {"cause": "What was the cause?", "effect": "What happened as a result?
 
 
 def lemmas() -> tuple[str, ...]:
-    """Every lemma that the ciphers replace, once, in a fixed order. Names, digits and punctuation are not among them."""
+    """Every lemma that the ciphers replace, once, in a fixed order; names and punctuation are not among them."""
     found: dict[str, None] = {}
     for noun_class, nouns in NOUNS.items():
         found.update(dict.fromkeys(nouns))

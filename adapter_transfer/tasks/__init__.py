@@ -1,1 +1,1 @@
-"""Tasks: what is trained on and evaluated. Declarations over formats; rows become examples, examples tokens. No torch."""
+"""Tasks: what is trained on and evaluated. Rows become examples, examples become tokens. No torch."""

@@ -5,7 +5,7 @@ row yields K logits; its (R, K) numbers are the example's logits. A multiple-cho
 one logit a row, so its head does not know how many choices there are and carries over from 4 choices to 2; a
 classification example has one row and a logit a class.
 
-A task reads a published row into an `Example`; what is declared here is all that training, evaluation and the head need.
+A task reads a published row into an `Example`; what is declared here is all that training, scoring and heads need.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def predict(
 ) -> npt.NDArray[np.float32]:
     """Logits of every example, (N, R·K), in the order of `encoded`.
 
-    Rows are scored singly: the choices of one example may stand in different batches, so padding is as small as it gets.
+    Rows are scored singly: the choices of one example may stand in different batches, so there is little padding.
 
     Args:
         on_rows: told how many rows each batch had, for a progress display.

@@ -109,3 +109,10 @@ def nvidia_card() -> str | None:
         return "found in /proc, driver not answering" if Path("/proc/driver/nvidia/gpus").is_dir() else None
     lines = answer.stdout.strip().splitlines()
     return f"{lines[0]} (driver)" if lines else None
+
+
+def device_precisions(device: torch.device) -> tuple[Precision, ...]:
+    """Precisions that a device computes in: bf16 needs an NVIDIA card of the Ampere generation or later."""
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return ("fp32",)
+    return ("fp32", "bf16")

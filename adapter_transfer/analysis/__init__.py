@@ -1,0 +1,1 @@
+"""Analysis: what the records in a store say. Reads records, trains nothing, needs no torch."""

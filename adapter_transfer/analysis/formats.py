@@ -1,0 +1,72 @@
+"""How numbers are written: accuracies in percent, gains in signed points, each with what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from adapter_transfer.analysis.summaries import Cell, Estimate, LanguageSet
+
+MISSING = "–"
+_MINUS = "−"
+
+
+def percent(share: float) -> str:
+    """A share in percent with one decimal, as in 71.3; the sign stands in the column's title."""
+    return f"{100 * share:.1f}"
+
+
+def points(difference: float) -> str:
+    """A difference in percentage points with its sign, as in +3.2 or −0.4; what rounds to nothing is 0.0."""
+    text = f"{100 * difference:+.1f}".replace("-", _MINUS)
+    return "0.0" if text in ("+0.0", f"{_MINUS}0.0") else text
+
+
+def accuracy_text(estimate: Estimate) -> str:
+    """Mean and, from two seeds on, standard deviation over seeds, as in 71.3 ± 2.1."""
+    return _with_spread(percent(estimate.mean), estimate) if estimate.mean is not None else MISSING
+
+
+def gain_text(estimate: Estimate) -> str:
+    """Mean and, from two seeds on, standard deviation in points, as in +3.2 ± 2.1."""
+    return _with_spread(points(estimate.mean), estimate) if estimate.mean is not None else MISSING
+
+
+def items_text(num_items: Collection[int], num_languages: int) -> str:
+    """Items a language times languages, as in 500 × 3, or 400–500 × 3 where languages differ."""
+    if not num_items:
+        return MISSING
+    low, high = min(num_items), max(num_items)
+    return f"{low if low == high else f'{low}–{high}'} × {num_languages}"
+
+
+def parameters_text(number: int) -> str:
+    """A number of parameters as in 5.1 k, 0.2 M, 86 M or 3.2 B."""
+    for size, unit in ((1e9, "B"), (1e6, "M")):
+        if number >= size or (unit == "M" and number >= 1e5):
+            value = number / size
+            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+    return f"{number / 1e3:.1f} k" if number >= 1e3 else str(number)
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration as in 7.0 s, 3 min 20 s or 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def intermediate_text(cell: Cell) -> str:
+    """The intermediate of a cell with its composition: none, or next-event · stack."""
+    return cell.intermediate if cell.composition == "none" else f"{cell.intermediate} · {cell.composition}"
+
+
+def set_title(languages: LanguageSet) -> str:
+    """The title of a column of accuracies."""
+    return f"{languages.label}, %"
+
+
+def _with_spread(mean: str, estimate: Estimate) -> str:
+    return mean if estimate.sd is None else f"{mean} ± {percent(estimate.sd)}"

@@ -1,0 +1,234 @@
+"""The tables of an answer as plain data: the terminal and the report show the same ones."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from adapter_transfer.analysis.formats import (
+    MISSING,
+    accuracy_text,
+    gain_text,
+    intermediate_text,
+    items_text,
+    parameters_text,
+    percent,
+    seconds_text,
+    set_title,
+)
+from adapter_transfer.analysis.summaries import NO_INTERMEDIATE, Cell, Estimate, LanguageSet, Summary, count, single
+
+SPREAD_NOTE = "± is the standard deviation over seeds, given from two seeds on; it is no confidence interval."
+MISSING_NOTE = f"{MISSING}: no finished run gives this figure. Nothing is imputed."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in one place of a table.
+
+    Attributes:
+        value: the number behind the text, for sorting and for machines.
+        tone: "missing" and "warning" are shown as such, "name" heads its row.
+    """
+
+    text: str
+    value: float | None = None
+    tone: Literal["plain", "name", "missing", "warning"] = "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: a title, a header a column, rows of entries, and notes below."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """The rows as text alone."""
+        return [[entry.text for entry in row] for row in self.rows]
+
+    def is_numeric(self, column: int) -> bool:
+        """Whether a column holds numbers, so that it is set flush right."""
+        entries = [row[column] for row in self.rows]
+        return any(entry.value is not None for entry in entries)
+
+
+def accuracy_table(summary: Summary, target: str) -> Table:
+    """Accuracy of every cell on each set of languages, with seeds, items, chance and degenerate runs beside it."""
+    cells, sets = summary.cells_of(target), summary.sets(target)
+    rows = []
+    for cell in cells:
+        results = summary.results_of(cell)
+        bad = summary.degenerate(cell)
+        accuracies = [_accuracy(summary.accuracy(cell, languages)) for languages in sets]
+        chances = {result.chance for result in results}
+        rows.append(
+            (
+                *_names(summary, cell),
+                _number(len(summary.scores[cell])),
+                *accuracies,
+                _joined([(percent(chance), 100 * chance) for chance in sorted(chances)]),
+                _items(summary, cell),
+                Entry(f"{len(bad)} of {len(summary.scores[cell])}", len(bad), "warning") if bad else Entry("0", 0),
+            )
+        )
+    headers = (*_name_headers(cells), "seeds", *(set_title(languages) for languages in sets))
+    notes = [SPREAD_NOTE, MISSING_NOTE, *_left_out_note(summary, cells, sets)]
+    if any(summary.degenerate(cell) for cell in cells):
+        notes.append(
+            "degenerate: runs that do not leave chance in English (5 % binomial cut-off) or always answer the same. "
+            "They are part of every mean."
+        )
+    return Table(
+        f"Accuracy on {target}",
+        (*headers, "chance, %", "items × languages", "degenerate"),
+        _trim(rows, cells),
+        tuple(notes),
+    )
+
+
+def gain_table(summary: Summary, target: str) -> Table:
+    """What each intermediate adds to `none`, in points, paired by seed, on each set of languages."""
+    cells, sets = _with_intermediate(summary, target), summary.sets(target)
+    rows = []
+    for cell in cells:
+        gains = [summary.gain(cell, languages) for languages in sets]
+        main = summary.main_set(target)
+        pairs = summary.gain(cell, main) if main is not None else Estimate({})
+        unpaired = ", ".join(map(str, pairs.left_out))
+        rows.append(
+            (
+                *_names(summary, cell),
+                _number(pairs.num_seeds),
+                *(_gain(gain) for gain in gains),
+                Entry(unpaired, None, "warning") if unpaired else Entry("none"),
+            )
+        )
+    notes = [
+        "A gain is the accuracy with the intermediate minus the accuracy of `none` with the same scale, precision, "
+        "method and seed, in percentage points.",
+        SPREAD_NOTE,
+        MISSING_NOTE,
+    ]
+    if any(row[-1].tone == "warning" for row in rows):
+        notes.append("seeds without a pair: one side is missing or was scored on other items; not in the gain.")
+    headers = (*_name_headers(cells), "paired seeds", *(f"{languages.label}, points" for languages in sets))
+    return Table(f"Gain over none on {target}", (*headers, "seeds without a pair"), _trim(rows, cells), tuple(notes))
+
+
+def language_table(summary: Summary, target: str) -> Table:
+    """Accuracy of every cell in each language, and below each cell with an intermediate its gain."""
+    cells, codes = summary.cells_of(target), summary.languages(target)
+    rows = []
+    for cell in cells:
+        estimates = [summary.accuracy(cell, single(code)) for code in codes]
+        rows.append((*_names(summary, cell), Entry("accuracy, %"), *map(_accuracy, estimates)))
+        if cell.intermediate != NO_INTERMEDIATE:
+            gains = [_gain(summary.gain(cell, single(code))) for code in codes]
+            rows.append((*_names(summary, cell), Entry("gain, points"), *gains))
+    headers = (*_name_headers(cells), "figure", *(f"{single(code).label} ({code})" for code in codes))
+    return Table(f"By language on {target}", headers, _trim(rows, cells), (SPREAD_NOTE, MISSING_NOTE))
+
+
+def cost_table(summary: Summary, target: str) -> Table:
+    """Full fine-tuning against adapters: accuracy, what was trained, and how long the target phase took."""
+    cells, main = summary.cells_of(target), summary.main_set(target)
+    rows = []
+    for cell in cells:
+        results = summary.results_of(cell)
+        trained = sorted({result.trained_parameters for result in results})
+        shares = sorted({result.trained_parameters / result.total_parameters for result in results})
+        seconds = list({result.target_run: result.train_seconds for result in results}.values())
+        mean = statistics.fmean(seconds) if seconds else None
+        rows.append(
+            (
+                *_names(summary, cell),
+                _accuracy(summary.accuracy(cell, main)) if main is not None else _missing(),
+                _joined([(parameters_text(number), float(number)) for number in trained]),
+                _joined([(f"{100 * share:.1f}", 100 * share) for share in shares]),
+                Entry(seconds_text(mean), mean) if mean is not None else _missing(),
+            )
+        )
+    headers = (*_name_headers(cells), set_title(main) if main is not None else "accuracy, %")
+    notes = (
+        "Trained parameters, head included, and training time are those of the target phase; time depends on the "
+        "machine and on what else ran on it.",
+        SPREAD_NOTE,
+    )
+    return Table(
+        f"Full fine-tuning against adapters on {target}",
+        (*headers, "trained parameters", "of all, %", "training time, mean"),
+        _trim(rows, cells),
+        notes,
+    )
+
+
+def _with_intermediate(summary: Summary, target: str) -> tuple[Cell, ...]:
+    return tuple(cell for cell in summary.cells_of(target) if cell.intermediate != NO_INTERMEDIATE)
+
+
+def _name_headers(cells: Sequence[Cell]) -> tuple[str, ...]:
+    precision = ("precision",) if _shows_precision(cells) else ()
+    return ("scale", "encoder parameters", *precision, "method", "intermediate")
+
+
+def _shows_precision(cells: Sequence[Cell]) -> bool:
+    return len({cell.precision for cell in cells}) > 1
+
+
+def _names(summary: Summary, cell: Cell) -> tuple[Entry, ...]:
+    size = summary.encoder_parameters(cell.backbone)
+    return (
+        Entry(cell.backbone, tone="name"),
+        Entry(parameters_text(size), size) if size is not None else _missing(),
+        Entry(cell.precision),
+        Entry(cell.method),
+        Entry(intermediate_text(cell)),
+    )
+
+
+def _trim(rows: Sequence[tuple[Entry, ...]], cells: Sequence[Cell]) -> tuple[tuple[Entry, ...], ...]:
+    """The rows without the precision where there is but one."""
+    return tuple(rows) if _shows_precision(cells) else tuple((*row[:2], *row[3:]) for row in rows)
+
+
+def _accuracy(estimate: Estimate) -> Entry:
+    mean = estimate.mean
+    return _missing() if mean is None else Entry(accuracy_text(estimate), 100 * mean)
+
+
+def _gain(estimate: Estimate) -> Entry:
+    mean = estimate.mean
+    return _missing() if mean is None else Entry(gain_text(estimate), 100 * mean)
+
+
+def _items(summary: Summary, cell: Cell) -> Entry:
+    results = summary.results_of(cell)
+    if not results:
+        return _missing()
+    numbers = {result.num_items for result in results}
+    return Entry(items_text(numbers, len({result.language for result in results})), min(numbers))
+
+
+def _left_out_note(summary: Summary, cells: Sequence[Cell], sets: Sequence[LanguageSet]) -> list[str]:
+    lacking = sum(len(summary.accuracy(cell, languages).left_out) for cell in cells for languages in sets)
+    if not lacking:
+        return []
+    return [f"{count(lacking, 'average')} of single seeds left out, because that seed lacks a language of the set."]
+
+
+def _number(value: int) -> Entry:
+    return Entry(str(value), value, "plain" if value else "missing")
+
+
+def _joined(values: Sequence[tuple[str, float]]) -> Entry:
+    return Entry(" / ".join(dict.fromkeys(text for text, _ in values)), values[0][1]) if values else _missing()
+
+
+def _missing() -> Entry:
+    return Entry(MISSING, None, "missing")

@@ -1,0 +1,226 @@
+"""The records that analysis and the CLI read: one for each run, one for each evaluated language of a run. No torch.
+
+Only what has a manifest is a result. A run that cannot be read is passed over with a warning here and stands among the
+runs with its reason, so that one damaged folder neither hides the others nor disappears.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from adapter_transfer.errors import StoreError
+from adapter_transfer.experiments.store import Store, StoredRun
+
+RecordStatus: TypeAlias = Literal["done", "partial", "todo", "failed", "impossible"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The accuracy of one evaluation run in one language, with what its target run cost.
+
+    Attributes:
+        run: id of the evaluation run.
+        target_run: id of the run that was evaluated.
+        composition: "none" where `intermediate` is "none": that cell is the baseline of every composition.
+        accuracy: 0 to 1, as are `chance` and `validation_accuracy` (English).
+        constant_predictions: every item of this language got the same answer.
+        trained_parameters: of the target phase, its head included.
+        train_loss_first: mean loss of the target phase's first logged steps, in nats; `train_loss_last` of its last.
+        train_seconds: of the target phase alone, without the intermediate.
+    """
+
+    run: str
+    target_run: str
+    backbone: str
+    precision: str
+    method: str
+    composition: str
+    intermediate: str
+    target: str
+    language: str
+    seed: int
+    accuracy: float
+    num_items: int
+    num_correct: int
+    chance: float
+    constant_predictions: bool
+    trained_parameters: int
+    total_parameters: int
+    encoder_parameters: int
+    validation_accuracy: float
+    train_loss_first: float
+    train_loss_last: float
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What became of one run.
+
+    Attributes:
+        reason: why it failed, is impossible or does not count; empty otherwise.
+        parents: ids of the runs that it stands on.
+        seconds: wall clock, of a done run.
+        metrics: `metrics.json` of a done run.
+        versions: of everything that computed it.
+        data: split ("task/split/language") → digest of its content.
+    """
+
+    id: str
+    phase: str
+    status: RecordStatus
+    backbone: str
+    precision: str
+    method: str
+    composition: str
+    intermediate: str
+    task: str
+    seed: int
+    reason: str
+    parents: tuple[str, ...]
+    seconds: float | None
+    metrics: Mapping[str, Any]
+    versions: Mapping[str, str]
+    data: Mapping[str, str]
+
+
+def read_results(store: Store) -> list[Result]:
+    """Every result in the store, ordered by cell, seed and language.
+
+    An evaluation whose target run is missing or damaged, or that is damaged itself, is passed over with a warning.
+
+    Raises:
+        StoreError: if the store's folder cannot be read.
+    """
+    stored = {run_id: run for run_id, run in _read_all(store) if isinstance(run, StoredRun)}
+    results: list[Result] = []
+    for run in stored.values():
+        if run.manifest is None:
+            continue
+        try:
+            if _description(run)["phase"] == "evaluation":
+                results += _results_of(run, stored)
+        except StoreError as error:
+            logger.warning("run %s is not counted: %s", run.id, error)
+    return sorted(results, key=_order)
+
+
+def read_runs(store: Store) -> list[RunRecord]:
+    """Every run that was begun, done or not, ordered by phase and cell.
+
+    Raises:
+        StoreError: if the store's folder cannot be read.
+    """
+    records = []
+    for run_id, run in _read_all(store):
+        try:
+            records.append(_unreadable(run_id, run) if isinstance(run, StoreError) else _record_of(run))
+        except StoreError as error:
+            records.append(_unreadable(run_id, error))
+    phases = ("intermediate", "target", "evaluation", "")
+    return sorted(records, key=lambda r: (phases.index(r.phase), r.backbone, r.precision, r.method, r.intermediate,
+                                          r.composition, r.task, r.seed, r.id))  # fmt: skip
+
+
+def result_to_json(result: Result) -> dict[str, Any]:
+    """A result as `results --json` prints it: the fields of `Result` under their own names."""
+    return dataclasses.asdict(result)
+
+
+def _order(result: Result) -> tuple[str, str, str, str, str, str, int, str, str]:
+    cell = (result.target, result.backbone, result.precision, result.method, result.intermediate, result.composition)
+    return (*cell, result.seed, result.language, result.run)
+
+
+def _read_all(store: Store) -> Iterator[tuple[str, StoredRun | StoreError]]:
+    for run_id in store.run_ids():
+        try:
+            yield run_id, store.read(run_id)
+        except StoreError as error:
+            logger.warning("run %s cannot be read: %s", run_id, error)
+            yield run_id, error
+
+
+def _results_of(run: StoredRun, stored: Mapping[str, StoredRun]) -> Iterator[Result]:
+    with_fields = _description(run)
+    metrics = _require(run.metrics, run, "metrics.json")
+    target_id = _field(_field(with_fields, "parents", run), "target", run)
+    trained = stored.get(target_id)
+    if trained is None or trained.metrics is None:
+        raise StoreError(f"its target run {target_id} is not in the store, or not done. Start the experiment again.")
+    cost = trained.metrics
+    for language, score in _field(metrics, "languages", run).items():
+        yield Result(
+            run=run.id,
+            target_run=target_id,
+            language=language,
+            chance=float(_field(metrics, "chance", run)),
+            **{name: _field(with_fields, name, run) for name in _CELL},
+            **{name: _field(score, name, run) for name in _SCORE},
+            **{name: _field(cost, name, trained) for name in _COST},
+            train_seconds=float(_field(cost, "seconds", trained)),
+        )
+
+
+_CELL = ("backbone", "precision", "method", "composition", "intermediate", "target", "seed")
+_SCORE = ("accuracy", "num_items", "num_correct", "constant_predictions")
+_COST = ("trained_parameters", "total_parameters", "encoder_parameters", "validation_accuracy", "train_loss_first",
+         "train_loss_last")  # fmt: skip
+
+
+def _record_of(run: StoredRun) -> RunRecord:
+    what = _description(run)
+    reason = str(run.failure.get("error", "it failed")) if run.failure else ""
+    metrics: Mapping[str, Any] = run.metrics or {}
+    status: RecordStatus = "done" if run.manifest is not None else "failed" if run.failure else "partial"
+    return RunRecord(
+        id=run.id,
+        status=status,
+        reason=reason,
+        parents=tuple(_field(what, "parents", run).values()),
+        seconds=metrics.get("seconds"),
+        metrics=metrics,
+        versions=_mapping(run.run.get("versions")),
+        data=_mapping(what.get("data")),
+        **{name: _field(what, name, run) for name in _RUN},
+    )
+
+
+_RUN = ("phase", "backbone", "precision", "method", "composition", "intermediate", "task", "seed")
+
+
+def _unreadable(run_id: str, error: StoreError) -> RunRecord:
+    # Nothing is known of it, so every name stays empty; -1 is no seed that an experiment may have.
+    names = dict.fromkeys(("phase", "backbone", "precision", "method", "composition", "intermediate", "task"), "")
+    return RunRecord(id=run_id, status="failed", reason=str(error), seed=-1, parents=(), seconds=None, metrics={},
+                     versions={}, data={}, **names)  # fmt: skip
+
+
+def _description(run: StoredRun) -> Mapping[str, Any]:
+    what = run.run.get("description")
+    if not isinstance(what, Mapping) or what.get("phase") not in ("intermediate", "target", "evaluation"):
+        raise StoreError(f"{run.path / 'run.json'} has no description. Remove {run.path} to have the run done again.")
+    return what
+
+
+def _mapping(value: object) -> dict[str, str]:
+    return {str(key): str(item) for key, item in value.items()} if isinstance(value, Mapping) else {}
+
+
+def _require(value: Mapping[str, Any] | None, run: StoredRun, name: str) -> Mapping[str, Any]:
+    if value is None:
+        raise StoreError(f"{run.path / name} is missing. Remove {run.path} to have the run done again.")
+    return value
+
+
+def _field(mapping: object, name: str, run: StoredRun) -> Any:
+    """`mapping[name]`; untyped as JSON is, `Result` gives it its type."""
+    if not isinstance(mapping, Mapping) or name not in mapping:
+        raise StoreError(f"the files of run {run.path} lack {name!r}. Remove the folder to have the run done again.")
+    return mapping[name]

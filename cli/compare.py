@@ -1,0 +1,82 @@
+"""`adapter-transfer compare CONFIG`: run an experiment to its end and show what it found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from adapter_transfer.analysis.report import write_report
+from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.experiments.machine import MachineSettings
+from adapter_transfer.experiments.plan import Plan, make_plan
+from adapter_transfer.experiments.results import result_to_json
+from adapter_transfer.experiments.store import Store
+from adapter_transfer_cli import options
+from adapter_transfer_cli.configs import read_experiment
+from adapter_transfer_cli.execution import machine_settings, run_plan
+from adapter_transfer_cli.output import console, errors, print_json
+from adapter_transfer_cli.summary import experiment_records, print_summary, report_inputs
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: adapter-transfer compare configs/demo.yaml --workers 2")(compare)
+
+
+def compare(
+    config: options.Config,
+    overrides: options.Overrides = None,
+    store: options.StoreDir = options.STORE_DEFAULT,
+    workers: options.Workers = 1,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    token_budget: options.TokenBudget = 16_384,
+    checkpoint_steps: options.CheckpointSteps = 200,
+    tracker: options.Trackers = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Run an experiment: train what is not trained yet, evaluate, compare, write the report.
+
+    Calling it again trains nothing that is done; one more seed runs only that seed's runs. After an interruption, the
+    same command goes on where it stopped.
+    """
+    experiment = read_experiment(config, overrides)
+    settings = machine_settings(device, threads, token_budget, checkpoint_steps, tracker)
+    run_comparison(experiment, store, settings, workers=workers, json=json, quiet=quiet, debug=debug)
+
+
+def run_comparison(
+    experiment: Experiment,
+    store_dir: Path,
+    settings: MachineSettings,
+    *,
+    workers: int,
+    json: bool,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Plans, runs, prints the tables and writes the report; what failed is told after what went well."""
+    store = Store.open(store_dir)
+    plan = make_plan(experiment, store)
+    try:
+        run_plan(plan, store, settings, workers=workers, quiet=quiet or json, debug=debug)
+    finally:
+        # Also after failures and interruptions: what is done is shown.
+        _show(experiment, make_plan(experiment, store), store, json=json, quiet=quiet)
+
+
+def _show(experiment: Experiment, plan: Plan, store: Store, *, json: bool, quiet: bool) -> None:
+    results, _ = experiment_records(store, plan)
+    if not results:
+        errors().print("No run is finished yet, so there is nothing to show.")
+        return
+    path = store.root / experiment.name / "report.html"
+    write_report(path, **report_inputs(experiment, store, plan))
+    if json:
+        print_json({"experiment": experiment.name, "report": str(path), "results": list(map(result_to_json, results))})
+        return
+    if not quiet:
+        print_summary(results)
+    console().print(f"Report: {path}", soft_wrap=True)

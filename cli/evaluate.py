@@ -1,0 +1,60 @@
+"""`adapter-transfer evaluate RUN`: a trained target run in other languages."""
+
+from __future__ import annotations
+
+import typer
+
+from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.evaluation import evaluation_plan
+from adapter_transfer.experiments.results import read_results, result_to_json
+from adapter_transfer.experiments.store import Store
+from adapter_transfer_cli import options
+from adapter_transfer_cli.execution import machine_settings, run_plan
+from adapter_transfer_cli.output import print_json, print_table
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: adapter-transfer evaluate 1f0c3a --language qa --language qb")(evaluate)
+
+
+def evaluate(
+    run: str = typer.Argument(..., help="Id of a target run, or the beginning of it."),
+    language: list[str] | None = typer.Option(None, help="Language or set of languages; without it, all."),
+    store: options.StoreDir = options.STORE_DEFAULT,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    token_budget: options.TokenBudget = 16_384,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Evaluate a trained target run on its task's test items, in the languages given."""
+    opened = Store.open(store, create=False)
+    plan = evaluation_plan(opened, find_run(opened, run), tuple(language or ()))
+    run_plan(
+        plan,
+        opened,
+        machine_settings(device, threads, token_budget, 200, None),
+        workers=1,
+        quiet=quiet or json,
+        debug=debug,
+    )
+    found = [result for result in read_results(opened) if result.run == plan.runs[0].spec.id]
+    if json:
+        print_json([result_to_json(result) for result in found])
+        return
+    rows = [[r.language, f"{r.accuracy:.1%}", str(r.num_items), f"{r.chance:.0%}"] for r in found]
+    print_table(["language", "accuracy", "n", "chance"], rows, title=f"evaluation {plan.runs[0].spec.id[:12]}")
+
+
+def find_run(store: Store, prefix: str) -> str:
+    """The one run whose id begins with `prefix`.
+
+    Raises:
+        ConfigError: if there is none, or more than one.
+    """
+    found = [run_id for run_id in store.run_ids() if run_id.startswith(prefix)]
+    if len(found) != 1:
+        problem = "no run" if not found else f"{len(found)} runs"
+        raise ConfigError(f"{problem} in {store.root} begin with {prefix!r}; `status --json` lists the ids")
+    return found[0]

@@ -1,0 +1,41 @@
+"""Options that several verbs share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapter_transfer.training.settings import DeviceRequest
+
+
+def _debug(context: typer.Context, value: bool) -> bool:
+    if value and context.obj is not None:
+        context.obj.debug = True
+    return value
+
+
+StoreDir = Annotated[
+    Path, typer.Option("--store", envvar="ADAPTER_TRANSFER_STORE", help="Folder of the store: runs and their results.")
+]
+STORE_DEFAULT = Path("runs")
+Config = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped configuration (ls configs).")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the configuration, for example --set seeds=[1,2,3]."),
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show the trace of an error, and the logs.")]
+Device = Annotated[DeviceRequest, typer.Option(help="Where to compute; auto takes an NVIDIA card where there is one.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that run side by side; on one GPU, 1.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each worker. [default: cores / workers]")]
+TokenBudget = Annotated[
+    int, typer.Option(min=64, help="Padded tokens in one micro-batch; less needs less memory and changes no result.")
+]
+CheckpointSteps = Annotated[int, typer.Option(min=1, help="Optimizer steps between two checkpoints.")]
+Trackers = Annotated[
+    list[str] | None,
+    typer.Option("--tracker", help="Also log to a tracker that accelerate knows, such as tensorboard."),
+]

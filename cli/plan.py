@@ -1,0 +1,68 @@
+"""`adapter-transfer plan CONFIG`: what an experiment would run, before anything is trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import typer
+
+from adapter_transfer.experiments.plan import Plan, make_plan
+from adapter_transfer.experiments.store import Store
+from adapter_transfer_cli import options
+from adapter_transfer_cli.configs import read_experiment
+from adapter_transfer_cli.output import console, print_json, print_table
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: adapter-transfer plan demo --set seeds=[1,2,3] --json")(plan)
+
+
+def plan(
+    config: options.Config,
+    overrides: options.Overrides = None,
+    store: options.StoreDir = options.STORE_DEFAULT,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show the runs of an experiment: what is done, what is to be done, what is impossible and why."""
+    made = make_plan(read_experiment(config, overrides), existing_store(store))
+    if json:
+        print_json(made.as_json())
+        return
+    if not quiet:
+        _print_runs(made)
+    counts = Counter(run.status for run in made.runs)
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
+    console().print(f"{made.name}: {len(made.runs)} runs ({summary}), {len(made.impossible)} impossible cells")
+
+
+def existing_store(path: options.StoreDir) -> Store | None:
+    """The store, if there is one; a plan does not make it."""
+    return Store.open(path, create=False) if path.exists() and any(path.iterdir()) else None
+
+
+def _print_runs(made: Plan) -> None:
+    print_table(
+        ["run", "phase", "backbone", "precision", "method", "intermediate", "composition", "task", "seed", "status"],
+        [
+            [
+                run.spec.id[:12],
+                run.spec.phase,
+                run.spec.backbone,
+                run.spec.precision,
+                run.spec.method,
+                run.spec.intermediate,
+                run.spec.composition,
+                run.spec.task,
+                str(run.spec.seed),
+                run.status,
+            ]
+            for run in made.runs
+        ],
+    )
+    if made.impossible:
+        print_table(
+            ["impossible", "precision", "method", "intermediate", "composition", "reason"],
+            [[c.backbone, c.precision, c.method, c.intermediate, c.composition, c.reason] for c in made.impossible],
+        )

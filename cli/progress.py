@@ -1,0 +1,118 @@
+"""The display of an execution: a line a worker and one for all, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from adapter_transfer.experiments.events import Event, RunAdvanced, RunDone, RunFailed, RunSkipped, RunStarted
+from adapter_transfer.experiments.plan import ImpossibleCell, Plan
+from adapter_transfer.experiments.runs import RunSpec
+from adapter_transfer_cli.output import errors
+
+Tell = Callable[[Event], None]
+
+
+def title(spec: RunSpec) -> str:
+    """A run in a few words."""
+    stands_on = "" if spec.intermediate in ("none", spec.task) else f" on {spec.intermediate} ({spec.composition})"
+    return f"{spec.phase} {spec.task}{stands_on} · {spec.backbone} {spec.precision} {spec.method} seed {spec.seed}"
+
+
+def cell_title(cell: ImpossibleCell) -> str:
+    """An impossible cell in a few words."""
+    return f"{cell.backbone} {cell.precision} {cell.method} on {cell.intermediate} ({cell.composition})"
+
+
+@contextmanager
+def show_progress(plan: Plan, *, quiet: bool = False) -> Iterator[Tell]:
+    """Gives a function to tell events to, which shows them on standard error."""
+    specs = {run.spec.id: run.spec for run in plan.runs}
+    if quiet:
+        yield lambda event: None
+    elif errors().is_terminal:
+        with _bars() as progress:
+            yield _Bars(progress, specs, len(plan.todo))
+    else:
+        yield _Lines(specs, len(plan.todo))
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=errors(),
+        transient=True,
+    )
+
+
+class _Bars:
+    """A bar for the whole, one for each worker."""
+
+    def __init__(self, progress: Progress, specs: dict[str, RunSpec], num_todo: int) -> None:
+        self._progress, self._specs = progress, specs
+        self._all = progress.add_task("runs", total=num_todo, note="")
+        self._workers: dict[int, TaskID] = {}
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                task = self._worker(event.worker)
+                self._progress.reset(task, total=None, description=title(self._specs[event.run_id]), note="loading")
+            case RunAdvanced():
+                note = f"loss {event.loss:.3f}" if event.loss is not None else ""
+                if event.validation_accuracy is not None:
+                    note = f"validation {event.validation_accuracy:.1%}"
+                self._progress.update(self._worker(event.worker), completed=event.done, total=event.total, note=note)
+            case RunDone() | RunFailed() | RunSkipped():
+                self._progress.advance(self._all)
+                if isinstance(event, RunFailed):
+                    _explain_failure(event, self._specs)
+
+    def _worker(self, number: int) -> TaskID:
+        if number not in self._workers:
+            self._workers[number] = self._progress.add_task("starting", total=None, note="")
+        return self._workers[number]
+
+
+class _Lines:
+    """A line when a run is done; for logs and pipes."""
+
+    def __init__(self, specs: dict[str, RunSpec], num_todo: int) -> None:
+        self._specs, self._num_todo = specs, num_todo
+        self._num_ended = 0
+        self._started: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self._started[event.run_id] = time.monotonic()
+        if isinstance(event, RunDone | RunFailed | RunSkipped):
+            self._num_ended += 1
+        if isinstance(event, RunDone):
+            seconds = time.monotonic() - self._started[event.run_id]
+            errors().print(
+                f"[{self._num_ended}/{self._num_todo}] {title(self._specs[event.run_id])} ({seconds:.0f} s)",
+                markup=False,
+                soft_wrap=True,
+            )
+        if isinstance(event, RunFailed):
+            _explain_failure(event, self._specs)
+
+
+def _explain_failure(event: RunFailed, specs: dict[str, RunSpec]) -> None:
+    errors().print(f"failed: {title(specs[event.run_id])}: {event.message}", style="red", markup=False, soft_wrap=True)

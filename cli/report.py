@@ -1,0 +1,36 @@
+"""`adapter-transfer report CONFIG`: the HTML report from what the store holds; trains nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from adapter_transfer.analysis.report import write_report
+from adapter_transfer.experiments.plan import make_plan
+from adapter_transfer.experiments.store import Store
+from adapter_transfer_cli import options
+from adapter_transfer_cli.configs import read_experiment
+from adapter_transfer_cli.output import console
+from adapter_transfer_cli.summary import report_inputs
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: adapter-transfer report demo --output report.html")(report)
+
+
+def report(
+    config: options.Config,
+    overrides: options.Overrides = None,
+    store: options.StoreDir = options.STORE_DEFAULT,
+    output: Path | None = typer.Option(None, "--output", "-o", help="File to write. [default: STORE/NAME/report.html]"),
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write the report of an experiment as one self-contained HTML file. Also for experiments that are not finished."""
+    opened = Store.open(store, create=False)
+    experiment = read_experiment(config, overrides)
+    path = output or store / experiment.name / "report.html"
+    write_report(path, **report_inputs(experiment, opened, make_plan(experiment, opened)))
+    if not quiet:
+        console().print(f"Report: {path}", soft_wrap=True)

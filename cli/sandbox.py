@@ -1,0 +1,42 @@
+"""`adapter-transfer sandbox build|verify`: remaking and checking the embedded data and checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from adapter_transfer.errors import DataError
+from adapter_transfer_cli import options
+from adapter_transfer_cli.output import console, errors
+
+app = typer.Typer(
+    help="The embedded sandbox: rebuild it, or check its files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="Example: adapter-transfer sandbox verify",
+)
+
+
+@app.command(epilog="Example: adapter-transfer sandbox build rebuilt/")
+def build(
+    destination: Path = typer.Argument(..., help="New folder to build into."),
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Make data, tokenizer and checkpoints anew (many minutes), with a record of every candidate that was tried."""
+    from adapter_transfer.sandbox.build import build_sandbox
+
+    build_sandbox(destination, report=(lambda message: None) if quiet else errors().print)
+    console().print(f"built in {destination}", soft_wrap=True)
+
+
+@app.command(epilog="Example: adapter-transfer sandbox verify")
+def verify(debug: options.Debug = False) -> None:
+    """Compare every shipped sandbox file with its recorded digest."""
+    from adapter_transfer.sandbox.files import verify_sandbox
+
+    problems = verify_sandbox()
+    if problems:
+        raise DataError("sandbox files differ from their record: " + "; ".join(problems))
+    console().print("all sandbox files are as recorded")
