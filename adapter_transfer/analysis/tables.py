@@ -21,7 +21,8 @@ from adapter_transfer.analysis.formats import (
 from adapter_transfer.analysis.summaries import NO_INTERMEDIATE, Cell, Estimate, LanguageSet, Summary, count, single
 
 SPREAD_NOTE = "± is the standard deviation over seeds, given from two seeds on; it is no confidence interval."
-MISSING_NOTE = f"{MISSING}: no finished run gives this figure. Nothing is imputed."
+MISSING_NOTE = f"{MISSING} no finished run gives this figure; nothing is imputed."
+_NOTES = (SPREAD_NOTE, MISSING_NOTE)
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,21 @@ def accuracy_table(summary: Summary, target: str) -> Table:
     for cell in cells:
         results = summary.results_of(cell)
         bad = summary.degenerate(cell)
-        accuracies = [_accuracy(summary.accuracy(cell, languages)) for languages in sets]
+        num_seeds = len(summary.scores[cell])
+        accuracies = [_accuracy(summary.accuracy(cell, languages), num_seeds) for languages in sets]
         chances = {result.chance for result in results}
         rows.append(
             (
                 *_names(summary, cell),
-                _number(len(summary.scores[cell])),
+                _number(num_seeds),
                 *accuracies,
                 _joined([(percent(chance), 100 * chance) for chance in sorted(chances)]),
                 _items(summary, cell),
-                Entry(f"{len(bad)} of {len(summary.scores[cell])}", len(bad), "warning") if bad else Entry("0", 0),
+                Entry(f"{len(bad)} of {num_seeds}", len(bad), "warning") if bad else Entry("0", 0),
             )
         )
     headers = (*_name_headers(cells), "seeds", *(set_title(languages) for languages in sets))
-    notes = [SPREAD_NOTE, MISSING_NOTE, *_left_out_note(summary, cells, sets)]
+    notes = [*_NOTES, *_left_out_note(summary, cells, sets)]
     if any(summary.degenerate(cell) for cell in cells):
         notes.append(
             "degenerate: runs that do not leave chance in English (5 % binomial cut-off) or always answer the same. "
@@ -94,31 +96,24 @@ def accuracy_table(summary: Summary, target: str) -> Table:
 
 def gain_table(summary: Summary, target: str) -> Table:
     """What each intermediate adds to `none`, in points, paired by seed, on each set of languages."""
-    cells, sets = _with_intermediate(summary, target), summary.sets(target)
+    cells, sets, main = _with_intermediate(summary, target), summary.sets(target), summary.main_set(target)
+    pairs = {cell: summary.gain(cell, main) if main is not None else Estimate({}) for cell in cells}
+    shows_unpaired = any(pair.left_out for pair in pairs.values())
     rows = []
-    for cell in cells:
-        gains = [summary.gain(cell, languages) for languages in sets]
-        main = summary.main_set(target)
-        pairs = summary.gain(cell, main) if main is not None else Estimate({})
-        unpaired = ", ".join(map(str, pairs.left_out))
-        rows.append(
-            (
-                *_names(summary, cell),
-                _number(pairs.num_seeds),
-                *(_gain(gain) for gain in gains),
-                Entry(unpaired, None, "warning") if unpaired else Entry("none"),
-            )
-        )
+    for cell, pair in pairs.items():
+        gains = [_gain(summary.gain(cell, languages), pair.num_seeds) for languages in sets]
+        unpaired = Entry(", ".join(map(str, pair.left_out)), tone="warning") if pair.left_out else _missing()
+        rows.append((*_names(summary, cell), _number(pair.num_seeds), *gains, *([unpaired] if shows_unpaired else [])))
     notes = [
-        "A gain is the accuracy with the intermediate minus the accuracy of `none` with the same scale, precision, "
+        "A gain is the accuracy with the intermediate minus the accuracy without one, with the same scale, precision, "
         "method and seed, in percentage points.",
-        SPREAD_NOTE,
-        MISSING_NOTE,
+        *_NOTES,
     ]
-    if any(row[-1].tone == "warning" for row in rows):
-        notes.append("seeds without a pair: one side is missing or was scored on other items; not in the gain.")
-    headers = (*_name_headers(cells), "paired seeds", *(f"{languages.label}, points" for languages in sets))
-    return Table(f"Gain over none on {target}", (*headers, "seeds without a pair"), _trim(rows, cells), tuple(notes))
+    headers = [*_name_headers(cells), "paired seeds", *(f"{languages.label}, points" for languages in sets)]
+    if shows_unpaired:
+        headers.append("seeds without a pair")
+        notes.append("Seeds without a pair: one side is missing or was scored on other items; not in the gain.")
+    return Table(f"Gain over none on {target}", tuple(headers), _trim(rows, cells), tuple(notes))
 
 
 def language_table(summary: Summary, target: str) -> Table:
@@ -132,7 +127,7 @@ def language_table(summary: Summary, target: str) -> Table:
             gains = [_gain(summary.gain(cell, single(code))) for code in codes]
             rows.append((*_names(summary, cell), Entry("gain, points"), *gains))
     headers = (*_name_headers(cells), "figure", *(f"{single(code).label} ({code})" for code in codes))
-    return Table(f"By language on {target}", headers, _trim(rows, cells), (SPREAD_NOTE, MISSING_NOTE))
+    return Table(f"By language on {target}", headers, _trim(rows, cells), _NOTES)
 
 
 def cost_table(summary: Summary, target: str) -> Table:
@@ -156,13 +151,13 @@ def cost_table(summary: Summary, target: str) -> Table:
         )
     headers = (*_name_headers(cells), set_title(main) if main is not None else "accuracy, %")
     notes = (
-        "Trained parameters, head included, and training time are those of the target phase; time depends on the "
-        "machine and on what else ran on it.",
+        "Trained parameters and training time are those of the target phase. The head is trained on top of the "
+        "backbone, so that full fine-tuning comes to a little over 100 %. Time depends on the machine and its load.",
         SPREAD_NOTE,
     )
     return Table(
         f"Full fine-tuning against adapters on {target}",
-        (*headers, "trained parameters", "of all, %", "training time, mean"),
+        (*headers, "trained parameters", "share of backbone, %", "training time, mean"),
         _trim(rows, cells),
         notes,
     )
@@ -197,14 +192,19 @@ def _trim(rows: Sequence[tuple[Entry, ...]], cells: Sequence[Cell]) -> tuple[tup
     return tuple(rows) if _shows_precision(cells) else tuple((*row[:2], *row[3:]) for row in rows)
 
 
-def _accuracy(estimate: Estimate) -> Entry:
+def _accuracy(estimate: Estimate, num_seeds: int | None = None) -> Entry:
+    """An average; where it stands on fewer seeds than the row says, it says so itself."""
     mean = estimate.mean
-    return _missing() if mean is None else Entry(accuracy_text(estimate), 100 * mean)
+    return _missing() if mean is None else Entry(accuracy_text(estimate) + _fewer(estimate, num_seeds), 100 * mean)
 
 
-def _gain(estimate: Estimate) -> Entry:
+def _gain(estimate: Estimate, num_seeds: int | None = None) -> Entry:
     mean = estimate.mean
-    return _missing() if mean is None else Entry(gain_text(estimate), 100 * mean)
+    return _missing() if mean is None else Entry(gain_text(estimate) + _fewer(estimate, num_seeds), 100 * mean)
+
+
+def _fewer(estimate: Estimate, num_seeds: int | None) -> str:
+    return "" if num_seeds in (None, estimate.num_seeds) else f" ({count(estimate.num_seeds, 'seed')})"
 
 
 def _items(summary: Summary, cell: Cell) -> Entry:

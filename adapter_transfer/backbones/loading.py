@@ -99,6 +99,8 @@ def load_body(
     rows: int = table.num_embeddings
     if vocab_size > rows:
         raise DataError(f"backbone {backbone.name!r}: {vocab_size} tokens, but only {rows} rows in the embedding table")
+    # The library writes this name into what it saves; a path of this machine would differ elsewhere and tell of it.
+    body.name_or_path = body.config.name_or_path = backbone.name
     body.eval()
     # transformers wraps `to` in a decorator that hides its signature.
     move: Any = body.to

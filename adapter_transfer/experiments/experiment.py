@@ -106,13 +106,6 @@ class Experiment(Settings):
             for code in self.languages or ()
             if code not in test_languages
         ]
-        for index, rule in enumerate(self.rules):
-            for field, known in (("backbone", BACKBONES), ("method", METHODS), ("task", TASKS)):
-                value = getattr(rule.when, field)
-                if value is not None and value not in known:
-                    problems.append(
-                        f"training.{index}.when.{field}: unknown {field} {value!r}. Known: {', '.join(known)}."
-                    )
         if problems:
             raise ConfigError(problems)
         return self

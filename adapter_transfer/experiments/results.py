@@ -123,9 +123,7 @@ def read_runs(store: Store) -> list[RunRecord]:
             records.append(_unreadable(run_id, run) if isinstance(run, StoreError) else _record_of(run))
         except StoreError as error:
             records.append(_unreadable(run_id, error))
-    phases = ("intermediate", "target", "evaluation", "")
-    return sorted(records, key=lambda r: (phases.index(r.phase), r.backbone, r.precision, r.method, r.intermediate,
-                                          r.composition, r.task, r.seed, r.id))  # fmt: skip
+    return sorted(records, key=_run_order)
 
 
 def result_to_json(result: Result) -> dict[str, Any]:
@@ -136,6 +134,12 @@ def result_to_json(result: Result) -> dict[str, Any]:
 def _order(result: Result) -> tuple[str, str, str, str, str, str, int, str, str]:
     cell = (result.target, result.backbone, result.precision, result.method, result.intermediate, result.composition)
     return (*cell, result.seed, result.language, result.run)
+
+
+def _run_order(run: RunRecord) -> tuple[int, str, str, str, str, str, str, int, str]:
+    phases = ("intermediate", "target", "evaluation", "")
+    cell = (run.task, run.backbone, run.precision, run.method, run.intermediate, run.composition)
+    return (phases.index(run.phase), *cell, run.seed, run.id)
 
 
 def _read_all(store: Store) -> Iterator[tuple[str, StoredRun | StoreError]]:
@@ -170,8 +174,14 @@ def _results_of(run: StoredRun, stored: Mapping[str, StoredRun]) -> Iterator[Res
 
 _CELL = ("backbone", "precision", "method", "composition", "intermediate", "target", "seed")
 _SCORE = ("accuracy", "num_items", "num_correct", "constant_predictions")
-_COST = ("trained_parameters", "total_parameters", "encoder_parameters", "validation_accuracy", "train_loss_first",
-         "train_loss_last")  # fmt: skip
+_COST = (
+    "trained_parameters",
+    "total_parameters",
+    "encoder_parameters",
+    "validation_accuracy",
+    "train_loss_first",
+    "train_loss_last",
+)
 
 
 def _record_of(run: StoredRun) -> RunRecord:
@@ -198,8 +208,18 @@ _RUN = ("phase", "backbone", "precision", "method", "composition", "intermediate
 def _unreadable(run_id: str, error: StoreError) -> RunRecord:
     # Nothing is known of it, so every name stays empty; -1 is no seed that an experiment may have.
     names = dict.fromkeys(("phase", "backbone", "precision", "method", "composition", "intermediate", "task"), "")
-    return RunRecord(id=run_id, status="failed", reason=str(error), seed=-1, parents=(), seconds=None, metrics={},
-                     versions={}, data={}, **names)  # fmt: skip
+    return RunRecord(
+        id=run_id,
+        status="failed",
+        reason=str(error),
+        seed=-1,
+        parents=(),
+        seconds=None,
+        metrics={},
+        versions={},
+        data={},
+        **names,
+    )
 
 
 def _description(run: StoredRun) -> Mapping[str, Any]:

@@ -7,8 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from adapter_transfer.config import Settings
+from adapter_transfer.backbones.zoo import BACKBONES
+from adapter_transfer.config import Settings, one_of
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.tasks.catalog import TASKS
 
 Phase = Literal["intermediate", "target"]
 DeviceRequest = Literal["auto", "cpu", "cuda"]
@@ -60,11 +63,11 @@ class RuleFilter(Settings):
 
     phase: Phase | None = None
     """`intermediate` or `target`."""
-    method: str | None = None
+    method: Annotated[str, one_of("method", METHODS)] | None = None
     """Name of a method."""
-    backbone: str | None = None
+    backbone: Annotated[str, one_of("backbone", BACKBONES)] | None = None
     """Name of a backbone."""
-    task: str | None = None
+    task: Annotated[str, one_of("task", TASKS)] | None = None
     """Name of the task that is trained."""
 
     def matches(self, given: dict[str, str]) -> bool:

@@ -136,6 +136,15 @@ def test_plain_adapters_loads_a_fully_tuned_model_to_equal_logits(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["full", "seq_bn"])
+def test_no_path_of_this_machine_is_saved(tmp_path, method):
+    trained(tmp_path, method, *((AdapterPart("micro-copa", True),) if method == "seq_bn" else ()))
+    for path in tmp_path.rglob("*.json"):
+        assert str(BACKBONES["nano"].model_path) not in path.read_text("utf-8"), path
+    configs = [json.loads(path.read_text("utf-8")) for path in tmp_path.rglob("head_config.json")]
+    assert [config["model_name"] for config in configs] == ["nano"]
+
+
+@pytest.mark.parametrize("method", ["full", "seq_bn"])
 def test_what_is_saved_loads_to_the_same_numbers(tmp_path, method):
     parts = (AdapterPart("micro-copa", True),) if method == "seq_bn" else ()
     model, _ = trained(tmp_path, method, *parts)

@@ -1,0 +1,117 @@
+"""The tables of runs: what went wrong and why, and what every figure was computed by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from adapter_transfer.analysis.formats import MISSING, intermediate_text, seconds_text
+from adapter_transfer.analysis.summaries import Cell, Summary
+from adapter_transfer.analysis.tables import Entry, Table
+from adapter_transfer.experiments.results import RunRecord
+
+if TYPE_CHECKING:
+    from adapter_transfer.experiments.plan import ImpossibleCell
+
+_ID_DIGITS = 12
+
+
+def problem_table(summary: Summary, runs: Sequence[RunRecord], impossible: Sequence[ImpossibleCell]) -> Table:
+    """Failed, unfinished and degenerate runs, impossible cells, and results that contradict each other."""
+    rows = [
+        *_failures(runs),
+        *_degenerate(summary),
+        *_conflicts(summary),
+        *(_row("impossible", _cell(cell, cell.target), MISSING, cell.reason) for cell in impossible),
+    ]
+    notes = ("Degenerate runs are part of every mean; all others of this list give no figure.",) if rows else ()
+    return Table("What went wrong or was left out", ("what", "cell", "seed", "reason"), tuple(rows), notes)
+
+
+def run_table(runs: Sequence[RunRecord]) -> Table:
+    """Every run: what it is, how it ended, and on which runs it stands."""
+    headers = ("run", "phase", "status", "cell", "seed", "time", "stands on")
+    return Table("Runs", headers, tuple(_run_row(run) for run in runs))
+
+
+def version_table(runs: Sequence[RunRecord]) -> Table:
+    """The versions that computed the runs; more than one value in a row means that they were mixed."""
+    seen: dict[str, dict[str, int]] = {}
+    for run in runs:
+        for name, version in run.versions.items():
+            found = seen.setdefault(name, {})
+            found[version] = found.get(version, 0) + 1
+    rows = []
+    for name, versions in sorted(seen.items()):
+        text = ", ".join(f"{version} ({number})" for version, number in sorted(versions.items()))
+        rows.append((Entry(name, tone="name"), Entry(text, tone="warning" if len(versions) > 1 else "plain")))
+    return Table("Versions", ("package", "version (number of runs)"), tuple(rows))
+
+
+def data_table(runs: Sequence[RunRecord]) -> Table:
+    """The SHA-256 of every split that was read; two digests for one split mean that the data changed between runs."""
+    digests: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for split, digest in run.data.items():
+            digests.setdefault(split, {})[digest] = None
+    rows = []
+    for split, found in sorted(digests.items()):
+        tone = "warning" if len(found) > 1 else "plain"
+        rows.append((Entry(split, tone="name"), Entry(", ".join(found), tone=tone)))  # type: ignore[arg-type]
+    return Table("Data", ("split", "SHA-256"), tuple(rows))
+
+
+def _run_row(run: RunRecord) -> tuple[Entry, ...]:
+    return (
+        Entry(run.id, tone="name"),
+        Entry(run.phase or MISSING),
+        Entry(run.status, tone="plain" if run.status == "done" else "warning"),
+        Entry(_cell(run, run.task)),
+        _seed(run),
+        Entry(seconds_text(run.seconds), run.seconds) if run.seconds is not None else Entry(MISSING, tone="missing"),
+        Entry(", ".join(parent[:_ID_DIGITS] for parent in run.parents) or MISSING),
+    )
+
+
+def _seed(run: RunRecord) -> Entry:
+    return Entry(str(run.seed), run.seed) if run.seed >= 0 else Entry(MISSING, tone="missing")
+
+
+def _failures(runs: Sequence[RunRecord]) -> Iterator[tuple[Entry, ...]]:
+    labels = {"failed": "failed", "partial": "not finished", "todo": "not started", "impossible": "impossible"}
+    reasons = {"partial": "was begun and not ended; starting again goes on from its last checkpoint"}
+    for run in runs:
+        reason = run.reason or reasons.get(run.status, "")
+        if run.status in ("failed", "partial", "impossible"):
+            what = f"{run.phase or 'run'} {run.id[:_ID_DIGITS]}: {_cell(run, run.task)}"
+            yield _row(labels[run.status], what, _seed(run).text, reason)
+    waiting = [run for run in runs if run.status == "todo"]
+    if waiting:
+        yield _row(labels["todo"], f"{len(waiting)} of {len(runs)} runs", MISSING, "still to do")
+
+
+def _degenerate(summary: Summary) -> Iterator[tuple[Entry, ...]]:
+    for cell in summary.cells:
+        for seed, reason in summary.degenerate(cell).items():
+            yield _row("degenerate", _cell(cell, cell.target), str(seed), reason)
+
+
+def _conflicts(summary: Summary) -> Iterator[tuple[Entry, ...]]:
+    for conflict in summary.conflicts:
+        ids = ", ".join(run[:_ID_DIGITS] for run in conflict.runs)
+        reason = (
+            f"several runs claim this cell and seed, with other settings, data or versions, so none is counted: {ids}. "
+            "Report one experiment at a time."
+        )
+        yield _row("ambiguous", _cell(conflict.cell, conflict.cell.target), str(conflict.seed), reason)
+
+
+def _row(what: str, cell: str, seed: str, reason: str) -> tuple[Entry, ...]:
+    return (Entry(what, tone="warning"), Entry(cell), Entry(seed), Entry(reason))
+
+
+def _cell(of: RunRecord | Cell | ImpossibleCell, task: str) -> str:
+    cell = Cell(of.backbone, of.precision, of.method, of.composition, of.intermediate, task)
+    parts = (cell.backbone, cell.precision, cell.method)
+    lower = "" if cell.intermediate in ("none", task) else f"{intermediate_text(cell)} → "
+    return " · ".join(filter(None, parts)) + (f": {lower}{task}" if task else "")
