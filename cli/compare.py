@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from adapter_transfer.analysis.report import write_report
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.plan import Plan, make_plan
@@ -72,11 +71,13 @@ def _show(experiment: Experiment, plan: Plan, store: Store, *, json: bool, quiet
     if not results:
         errors().print("No run is finished yet, so there is nothing to show.")
         return
+    from adapter_transfer.analysis.report import write_report  # loads altair: most of a second, and not for --help
+
     path = store.root / experiment.name / "report.html"
     write_report(path, **report_inputs(experiment, store, plan))
     if json:
         print_json({"experiment": experiment.name, "report": str(path), "results": list(map(result_to_json, results))})
         return
     if not quiet:
-        print_summary(results)
+        print_summary(experiment, results)
     console().print(f"Report: {path}", soft_wrap=True)

@@ -32,8 +32,8 @@ def backbones(json: options.Json = False, debug: options.Debug = False) -> None:
                 "layers": fields["num_hidden_layers"],
                 "hidden": fields["hidden_size"],
                 "parameters": counts.total,
-                "encoder_parameters": counts.encoder,
-                "embedding_parameters": counts.embeddings,
+                "encoder": counts.encoder,
+                "embeddings": counts.embeddings,
                 "summary": backbone.summary,
                 "reference": backbone.reference,
             }
@@ -60,7 +60,7 @@ def tasks(json: options.Json = False, debug: options.Debug = False) -> None:
             for task in TASKS.values()
         ],
         json,
-        hidden=("source", "reference"),
+        hidden=("source", "licence", "reference"),
     )
 
 
@@ -95,4 +95,4 @@ def _show(rows: list[dict[str, object]], json: bool, hidden: tuple[str, ...] = (
         return
     headers = [key for key in rows[0] if key not in hidden]
     cells = [[f"{row[h]:,}" if isinstance(row[h], int) else str(row[h]) for h in headers] for row in rows]
-    print_table(headers, cells)
+    print_table(headers, cells, numeric=[isinstance(rows[0][h], int) for h in headers])

@@ -14,8 +14,9 @@ from rich.table import Table
 
 @cache
 def console() -> Console:
-    """For results."""
-    return Console(highlight=False)
+    """For results; where they go to a file or a pipe, nothing is folded to the width of a screen."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=240)
 
 
 @cache
@@ -30,14 +31,23 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", notes: Sequence[str] = ()
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str = "",
+    notes: Sequence[str] = (),
+    numeric: Sequence[bool] = (),
 ) -> None:
-    """A table; what is a number stands right."""
+    """A table on standard output, with notes below.
+
+    Args:
+        numeric: for each column, whether it holds numbers and is set flush right; empty sets all flush left.
+    """
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for index, header in enumerate(headers):
-        cells = [row[index] for row in rows]
-        is_number = bool(cells) and all(cell[:1].isdigit() or cell[:1] in "+-−–" for cell in cells)
-        table.add_column(header, justify="right" if is_number else "left", overflow="fold")
+    for index, (header, is_number) in enumerate(zip(headers, numeric or [False] * len(headers), strict=True)):
+        # Names and numbers stay whole; only prose is wrapped.
+        is_prose = any(cell.count(" ") > 3 for cell in (row[index] for row in rows))
+        table.add_column(header, justify="right" if is_number else "left", no_wrap=not is_prose)
     for row in rows:
         table.add_row(*row)
     console().print(table)

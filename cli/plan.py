@@ -44,10 +44,10 @@ def existing_store(path: options.StoreDir) -> Store | None:
 
 def _print_runs(made: Plan) -> None:
     print_table(
-        ["run", "phase", "backbone", "precision", "method", "intermediate", "composition", "task", "seed", "status"],
+        ["run", "phase", "backbone", "", "method", "intermediate", "composition", "task", "seed", "status"],
         [
             [
-                run.spec.id[:12],
+                run.spec.id[:8],
                 run.spec.phase,
                 run.spec.backbone,
                 run.spec.precision,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from adapter_transfer.analysis.report import write_report
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
@@ -28,6 +27,8 @@ def report(
     debug: options.Debug = False,
 ) -> None:
     """Write the report of an experiment as one self-contained HTML file. Also for experiments that are not finished."""
+    from adapter_transfer.analysis.report import write_report  # loads altair: most of a second, and not for --help
+
     opened = Store.open(store, create=False)
     experiment = read_experiment(config, overrides)
     path = output or store / experiment.name / "report.html"

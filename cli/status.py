@@ -34,7 +34,7 @@ def status(
         plan = make_plan(read_experiment(config, overrides), opened)
         phases = {run.spec.id: (run.spec.phase, run.status) for run in plan.runs}
     failures = {id: opened.read(id).failure or {} for id, (_, state) in phases.items() if state == "failed"}
-    counts = Counter(phases.values())
+    counts: Counter[tuple[str, str]] = Counter(phases.values())
     if json:
         print_json(
             {

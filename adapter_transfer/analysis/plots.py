@@ -163,17 +163,18 @@ def _gain_panel(
     colour, shape = scale.encodings("method")
     tooltip = ["method:N", "scale:N", alt.Tooltip("seed:O"), alt.Tooltip("gain:Q", format="+.1f")]
     mean_tooltip = ["method:N", "scale:N", alt.Tooltip("mean_gain:Q", format="+.1f", title="mean gain"), "seeds:Q"]
-    layers = [
-        alt.Chart(_inline([{"zero": 0}])).mark_rule(color="var(--ink-soft)").encode(y=alt.Y("zero:Q", axis=y_axis))
-    ]
+    datasets: dict[str, Sequence[Mapping[str, Any]]] = {"zero": [{"zero": 0}]}
+    layers = [_chart("zero").mark_rule(color="var(--ink-soft)").encode(y=alt.Y("zero:Q", axis=y_axis))]
     methods = [name for name in scale.names if any(row["method"] == name for row in rows)]
     for number, name in enumerate(methods):
         # Side by side, or the seeds of one method hide those of the other.
         aside = _DODGE * (number - (len(methods) - 1) / 2)
-        mean_chart = alt.Chart(_inline([row for row in means if row["method"] == name])).encode(
+        datasets[f"seeds-{number}"] = [row for row in rows if row["method"] == name]
+        datasets[f"means-{number}"] = [row for row in means if row["method"] == name]
+        mean_chart = _chart(f"means-{number}").encode(
             x=x, y=alt.Y("mean_gain:Q", scale=y_scale, axis=y_axis), color=colour
         )
-        seeds = alt.Chart(_inline([row for row in rows if row["method"] == name]))
+        seeds = _chart(f"seeds-{number}")
         layers += [
             mean_chart.mark_line(strokeWidth=2.5, xOffset=aside),
             seeds.mark_point(filled=False, size=42, opacity=0.75, strokeWidth=1.5, xOffset=aside).encode(
@@ -185,7 +186,7 @@ def _gain_panel(
         ]
     told = "; ".join(f"{row['method']} on {row['scale']} {points(row['mean_gain'] / 100)}" for row in means)
     description = f"Gain of {intermediate} over none, {main.label}, in points, mean over seeds: {told}."
-    return Panel(intermediate, description, _spec(layers, description, _HEIGHT), tuple(rows))
+    return Panel(intermediate, description, _spec(layers, datasets, description, _HEIGHT), tuple(rows))
 
 
 def _language_panel(
@@ -206,13 +207,15 @@ def _language_panel(
         alt.Tooltip("mean_accuracy:Q", format=".1f", title="mean accuracy"),
         "seeds:Q",
     ]
-    seeds, mean_data = alt.Chart(_inline(rows)), alt.Chart(_inline(means))
+    datasets = {"chance": [{"chance": chance}], "seeds": rows, "means": means}
     mean_x = alt.X("mean_accuracy:Q", scale=x_scale, axis=x_axis)
     layers = [
-        alt.Chart(_inline([{"chance": chance}]))
+        _chart("chance")
         .mark_rule(color="var(--ink-soft)", strokeDash=[4, 4])
         .encode(x=alt.X("chance:Q", scale=x_scale, axis=x_axis)),
-        seeds.mark_point(filled=False, size=36, opacity=0.75, strokeWidth=1.5).encode(
+        _chart("seeds")
+        .mark_point(filled=False, size=36, opacity=0.75, strokeWidth=1.5)
+        .encode(
             x=alt.X("accuracy:Q", scale=x_scale, axis=x_axis),
             y=y,
             yOffset=offset,
@@ -220,14 +223,14 @@ def _language_panel(
             shape=shape,
             tooltip=tooltip,
         ),
-        mean_data.mark_point(filled=True, size=90, opacity=1).encode(
-            x=mean_x, y=y, yOffset=offset, color=colour, shape=shape, tooltip=mean_tooltip
-        ),
+        _chart("means")
+        .mark_point(filled=True, size=90, opacity=1)
+        .encode(x=mean_x, y=y, yOffset=offset, color=colour, shape=shape, tooltip=mean_tooltip),
     ]
     told = "; ".join(f"{row['language']}, {row['intermediate']}: {row['mean_accuracy']:.1f}" for row in means)
     description = f"Accuracy of {title} by language, in percent, mean over seeds; chance is {chance:.0f}. {told}."
     height = _ROW_HEIGHT * len(languages) * max(1.5, len(series))
-    return Panel(title, description, _spec(layers, description, round(height)), tuple(rows))
+    return Panel(title, description, _spec(layers, datasets, description, round(height)), tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -278,11 +281,14 @@ def _padded(low: float, high: float) -> list[float]:
     return [low - room, high + room]
 
 
-def _inline(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
-    return alt.InlineData(values=[dict(row) for row in rows])
+def _chart(dataset: str) -> alt.Chart:
+    """A chart of a dataset that `_spec` puts in: altair copies and checks what it holds, over and over."""
+    return alt.Chart(alt.NamedData(name=dataset))
 
 
-def _spec(layers: Sequence[alt.Chart], description: str, height: int) -> dict[str, Any]:
+def _spec(
+    layers: Sequence[alt.Chart], datasets: Mapping[str, Sequence[Mapping[str, Any]]], description: str, height: int
+) -> dict[str, Any]:
     chart = (
         alt.layer(*layers)
         .properties(width="container", height=height, description=description, background="transparent")
@@ -300,5 +306,4 @@ def _spec(layers: Sequence[alt.Chart], description: str, height: int) -> dict[st
         .configure_legend(labelColor="var(--ink)", labelFontSize=12, symbolSize=90)
         .configure_view(stroke=None)
     )
-    spec: dict[str, Any] = chart.to_dict()
-    return spec
+    return {**chart.to_dict(), "datasets": {name: list(rows) for name, rows in datasets.items()}}

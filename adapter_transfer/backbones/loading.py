@@ -1,4 +1,4 @@
-"""Loading a backbone: its body (an encoder without heads) and its tokenizer. Adapters and heads come later, in methods."""
+"""Loading a backbone: its body (an encoder without heads) and its tokenizer. Adapters and heads come in methods."""
 
 from __future__ import annotations
 

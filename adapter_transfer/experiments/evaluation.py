@@ -23,7 +23,7 @@ def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = ()) ->
         StoreError: if there is no such run.
     """
     stored = store.read(run_id)
-    trained = RunSpec.from_description(stored.run["description"])  # type: ignore[arg-type]
+    trained = RunSpec.from_description(stored.run["description"])
     if trained.phase != "target":
         raise ConfigError(f"run {run_id} is of phase {trained.phase!r}; only target runs are evaluated")
     if stored.manifest is None:

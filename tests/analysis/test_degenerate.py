@@ -28,7 +28,8 @@ def test_cutoff(num_items: int, chance: float, cutoff: int | None) -> None:
 @pytest.mark.parametrize("num_items", [7, 60, 333])
 def test_cutoff_is_the_smallest_that_guessing_rarely_reaches(num_items: int) -> None:
     def tail(k: int) -> float:  # P(X ≥ k) of four choices, in exact integers
-        return sum(comb(num_items, i) * 3 ** (num_items - i) for i in range(k, num_items + 1)) / 4**num_items
+        ways: int = sum(comb(num_items, i) * 3 ** (num_items - i) for i in range(k, num_items + 1))
+        return float(ways / 4**num_items)
 
     cutoff = chance_cutoff(num_items, 0.25)
     assert cutoff is not None

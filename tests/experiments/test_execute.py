@@ -16,8 +16,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from adapter_transfer.experiments.events import RunDone, RunFailed, RunSkipped
 from adapter_transfer.experiments.evaluation import evaluation_plan
+from adapter_transfer.experiments.events import RunDone, RunFailed, RunSkipped
 from adapter_transfer.experiments.execute import execute
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.plan import Plan, make_plan
@@ -81,7 +81,7 @@ def test_predictions_hold_every_item(finished):
     assert table["language"] == ["en"] * 500 + ["qa"] * 500
     assert table["idx"][:500] == table["idx"][500:]
     assert all(len(logits) == 2 for logits in table["logits"])
-    assert table["prediction"] == [int(l[1] > l[0]) for l in table["logits"]]
+    assert table["prediction"] == [int(second > first) for first, second in table["logits"]]
     metrics = store.read(evaluation.id).metrics["languages"]
     right = sum(p == y for p, y in zip(table["prediction"][500:], table["label"][500:], strict=True))
     assert metrics["qa"]["accuracy"] == right / 500
@@ -97,7 +97,10 @@ def test_a_second_call_trains_nothing(finished):
 
 def test_one_more_seed_runs_only_its_own(finished, small):
     store, _, _ = finished
-    _, _, outcome, _ = run(small("seeds=[1, 2]", "methods=[seq_bn]", "methods.0={name: seq_bn, settings: {reduction_factor: 4}}"), store.root)
+    _, _, outcome, _ = run(
+        small("seeds=[1, 2]", "methods=[seq_bn]", "methods.0={name: seq_bn, settings: {reduction_factor: 4}}"),
+        store.root,
+    )
     assert len(outcome.done) == 5  # intermediate, two targets, two evaluations
     assert {store.read(run_id).run["description"]["seed"] for run_id in outcome.done} == {2}
 
@@ -143,7 +146,9 @@ def test_a_damaged_artifact_fails_what_needs_it_and_nothing_else(small, tmp_path
 
 
 def test_a_loss_that_is_no_number_is_a_failure_with_advice(small, tmp_path):
-    experiment = small("intermediates=[none]", "methods=[full]", "training.0.learning_rate=1e30", "training.0.warmup_share=0")
+    experiment = small(
+        "intermediates=[none]", "methods=[full]", "training.0.learning_rate=1e30", "training.0.warmup_share=0"
+    )
     _, _, outcome, events = run(experiment, tmp_path / "store")
     assert len(outcome.failed) == 1
     assert "no longer a number" in next(iter(outcome.failed.values())).message
@@ -249,7 +254,9 @@ def test_ten_kills_at_random_moments(tmp_path, root):
     assert straight.finish().startswith("0")
     (tmp_path / "killed").mkdir()
     killed = Command(tmp_path / "killed", yaml, 2, *overrides)
-    hits = kill_at_random(killed, tmp_path / "killed" / "store", kills=10, longest=8.0, seed=int(os.environ.get("SEED", "7")))
+    hits = kill_at_random(
+        killed, tmp_path / "killed" / "store", kills=10, longest=8.0, seed=int(os.environ.get("SEED", "7"))
+    )
     assert hits >= 5
     assert killed.finish().startswith("0")
     expected = artifact_digests(Store.open(tmp_path / "straight" / "store"))

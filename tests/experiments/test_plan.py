@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -203,7 +204,7 @@ def test_a_schedule_keeps_parents_first_and_workers_at_their_backbone():
         order.append(spec.backbone)
         last = spec
     assert len(done) == len(plan.runs)
-    assert sum(a != b for a, b in zip(order, order[1:], strict=False)) == 1
+    assert sum(one != other for one, other in pairwise(order)) == 1
 
 
 def test_what_stands_on_a_failed_run_is_given_up_and_the_rest_is_not():

@@ -101,7 +101,11 @@ def test_jsonl_faults_are_placed(tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     path.write_bytes('{"a": "x\u2028y"}\r\n{"a": 2}\r\n'.encode())
     assert [placed.row["a"] for placed in read_jsonl(path)] == ["x\u2028y", 2]
-    for content, message in ((b'{"a": 1}\n{"a": \n', ":2: not JSON"), (b'{"a": 1}\n\xff\n', ":2: not UTF-8"), (b"[1]", ":1: exp")):
+    for content, message in (
+        (b'{"a": 1}\n{"a": \n', ":2: not JSON"),
+        (b'{"a": 1}\n\xff\n', ":2: not UTF-8"),
+        (b"[1]", ":1: exp"),
+    ):
         path.write_bytes(content)
         with pytest.raises(DataError, match=message):
             list(read_jsonl(path))

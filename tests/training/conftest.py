@@ -86,9 +86,7 @@ def make_bench() -> Callable[..., Bench]:
         is_full = declared.kind == "full"
         dtype = torch.bfloat16 if precision == "bf16" and not is_full else torch.float32
         tokenizer = load_tokenizer(BACKBONES[backbone])
-        body = load_body(
-            BACKBONES[backbone], dtype=dtype, device=CPU, vocab_size=len(tokenizer), dropout=dropout
-        )
+        body = load_body(BACKBONES[backbone], dtype=dtype, device=CPU, vocab_size=len(tokenizer), dropout=dropout)
         model = with_flexible_heads(body)
         assembly = Assembly(
             method=declared,

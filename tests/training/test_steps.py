@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_the_schedule_rises_to_the_peak_and_ends_as_it_says(schedule):
     rates = [learning_rate_at(step, 100, settings) for step in range(101)]
     assert rates[0] == pytest.approx(1e-4)
     assert rates[9] == pytest.approx(1e-3) == max(rates)
-    assert all(later <= earlier + 1e-12 for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(rates[10:]))
     assert rates[100] == pytest.approx(1e-3 if schedule == "constant" else 0, abs=1e-12)
     halfway = {"linear": 0.5, "cosine": 0.5 * (1 + math.cos(math.pi / 2)), "constant": 1.0}
     assert rates[55] == pytest.approx(1e-3 * halfway[schedule])

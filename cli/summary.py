@@ -1,0 +1,84 @@
+"""From a plan and its store to what is shown: records, tables in the terminal, and the inputs of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapter_transfer.analysis.findings import find
+from adapter_transfer.analysis.summaries import summarise
+from adapter_transfer.analysis.tables import Table, accuracy_table, gain_table
+from adapter_transfer.backbones.zoo import BACKBONES
+from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.experiments.plan import Plan, PlannedRun
+from adapter_transfer.experiments.results import Result, RunRecord, read_results, read_runs
+from adapter_transfer.experiments.store import Store
+from adapter_transfer_cli.output import console, print_table
+
+SANDBOX_WARNING = "These are sandbox figures: they show that the tool works, and are no evidence about XLM-R."
+
+
+def experiment_records(store: Store, plan: Plan) -> tuple[list[Result], list[RunRecord]]:
+    """The results of a plan's runs, and a record of each run, those that are still to do included."""
+    planned = {run.spec.id: run for run in plan.runs}
+    results = [result for result in read_results(store) if result.run in planned]
+    begun = {record.id: record for record in read_runs(store) if record.id in planned}
+    return results, [begun.get(id) or _todo(run) for id, run in planned.items()]
+
+
+def _todo(run: PlannedRun) -> RunRecord:
+    spec = run.spec
+    return RunRecord(
+        id=spec.id,
+        phase=spec.phase,
+        status="todo",
+        backbone=spec.backbone,
+        precision=spec.precision,
+        method=spec.method,
+        composition=spec.composition,
+        intermediate=spec.intermediate,
+        task=spec.task,
+        seed=spec.seed,
+        reason="",
+        parents=tuple(spec.parents.values()),
+        seconds=None,
+        metrics={},
+        versions={},
+        data={f"{ref.task}/{ref.split}/{ref.language}": ref.digest for ref in spec.data},
+    )
+
+
+def report_inputs(experiment: Experiment, store: Store, plan: Plan) -> dict[str, Any]:
+    """The arguments of `write_report` for an experiment."""
+    results, runs = experiment_records(store, plan)
+    names = experiment.backbones
+    return {
+        "results": results,
+        "runs": runs,
+        "title": experiment.name,
+        "question": experiment.question,
+        "impossible": plan.impossible,
+        "sandbox_backbones": [name for name in names if BACKBONES[name].is_sandbox],
+        "controls": [name for name in names if BACKBONES[name].weights == "random"],
+    }
+
+
+def print_summary(experiment: Experiment, results: Sequence[Result]) -> None:
+    """Accuracies and gains as tables, then the finding in words."""
+    summary = summarise(results)
+    for table in (accuracy_table(summary, experiment.target), gain_table(summary, experiment.target)):
+        _print(table)
+    finding = find(summary, experiment.target)
+    console().print(finding.lead, markup=False)
+    for item in finding.items:
+        console().print(f"  - {item}", markup=False)
+    if finding.caveat:
+        console().print(finding.caveat, markup=False, style="dim")
+    if experiment.uses_sandbox:
+        console().print(SANDBOX_WARNING, style="yellow")
+
+
+def _print(table: Table) -> None:
+    numeric = [table.is_numeric(column) for column in range(len(table.headers))]
+    print_table(table.headers, table.texts, title=table.title, notes=table.notes, numeric=numeric)
+    console().print()
