@@ -27,8 +27,6 @@ def configure_logs(debug: bool) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if debug:
         logging.getLogger("adapter_transfer").setLevel(logging.DEBUG)
-    # It warns whenever adapters are on the model and none is active, which is how we take them off.
-    logging.getLogger("adapters").setLevel(logging.ERROR)
 
 
 def run_plan(plan: Plan, store: Store, settings: MachineSettings, *, workers: int, quiet: bool, debug: bool) -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import altair as alt
 import vl_convert
@@ -27,6 +27,9 @@ _LABEL_CHARACTERS = 20
 _DODGE = 9  # pixels between methods at one scale
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right", "triangle-left")
 _NUM_COLOURS = 8  # --series-0 (grey, for `none`) to --series-8 in report.css
+
+
+_Datasets: TypeAlias = dict[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def language_panels(summary: Summary, target: str) -> list[Panel]:
     if not every:
         return []
     chance = 100 * min(result.chance for cell in cells for result in summary.results_of(cell))
-    domain = [max(0.0, min(chance, *every) - 5), 100.0]
+    domain = (max(0.0, min(chance, *every) - 5), 100.0)
     shows_precision = len({precision for _, precision, _ in groups}) > 1
     return [
         _language_panel(
@@ -163,7 +166,7 @@ def _gain_panel(
     colour, shape = scale.encodings("method")
     tooltip = ["method:N", "scale:N", alt.Tooltip("seed:O"), alt.Tooltip("gain:Q", format="+.1f")]
     mean_tooltip = ["method:N", "scale:N", alt.Tooltip("mean_gain:Q", format="+.1f", title="mean gain"), "seeds:Q"]
-    datasets: dict[str, Sequence[Mapping[str, Any]]] = {"zero": [{"zero": 0}]}
+    datasets: _Datasets = {"zero": [{"zero": 0}]}
     layers = [_chart("zero").mark_rule(color="var(--ink-soft)").encode(y=alt.Y("zero:Q", axis=y_axis))]
     methods = [name for name in scale.names if any(row["method"] == name for row in rows)]
     for number, name in enumerate(methods):
@@ -186,51 +189,55 @@ def _gain_panel(
         ]
     told = "; ".join(f"{row['method']} on {row['scale']} {points(row['mean_gain'] / 100)}" for row in means)
     description = f"Gain of {intermediate} over none, {main.label}, in points, mean over seeds: {told}."
-    return Panel(intermediate, description, _spec(layers, datasets, description, _HEIGHT), tuple(rows))
+    return Panel(intermediate, description, _filled(_spec(layers, _HEIGHT), description, datasets), tuple(rows))
 
 
 def _language_panel(
-    rows: list[Mapping[str, Any]], title: str, chance: float, domain: list[float], scale: _Scale
+    rows: list[Mapping[str, Any]], title: str, chance: float, domain: tuple[float, float], scale: _Scale
 ) -> Panel:
     means = list({(row["intermediate"], row["language"]): row for row in rows}.values())
-    languages = list(dict.fromkeys(row["language"] for row in rows))
-    series = list(dict.fromkeys(row["intermediate"] for row in rows))
+    languages = tuple(dict.fromkeys(row["language"] for row in rows))
+    series = tuple(dict.fromkeys(row["intermediate"] for row in rows))
+    datasets: _Datasets = {"chance": [{"chance": chance}], "seeds": rows, "means": means}
+    told = "; ".join(f"{row['language']}, {row['intermediate']}: {row['mean_accuracy']:.1f}" for row in means)
+    description = f"Accuracy of {title} by language, in percent, mean over seeds; chance is {chance:.0f}. {told}."
+    return Panel(
+        title,
+        description,
+        _filled(_language_spec(languages, series, domain, scale), description, datasets),
+        tuple(rows),
+    )
+
+
+# Panels differ in their data alone, and altair takes a tenth of a second for each.
+@lru_cache(maxsize=16)
+def _language_spec(
+    languages: tuple[str, ...], series: tuple[str, ...], domain: tuple[float, float], scale: _Scale
+) -> dict[str, Any]:
     y = alt.Y("language:N", sort=languages, axis=alt.Axis(title=None, domain=False, ticks=False, labelLimit=110))
     offset = alt.YOffset("intermediate:N", sort=series)
     x_axis = alt.Axis(title="accuracy, %", tickCount=5)
     x_scale = alt.Scale(domain=domain, nice=False, zero=False)
     colour, shape = scale.encodings("intermediate")
     tooltip = ["language:N", "intermediate:N", "seed:O", alt.Tooltip("accuracy:Q", format=".1f")]
-    mean_tooltip = [
-        "language:N",
-        "intermediate:N",
-        alt.Tooltip("mean_accuracy:Q", format=".1f", title="mean accuracy"),
-        "seeds:Q",
-    ]
-    datasets = {"chance": [{"chance": chance}], "seeds": rows, "means": means}
-    mean_x = alt.X("mean_accuracy:Q", scale=x_scale, axis=x_axis)
+    mean = alt.Tooltip("mean_accuracy:Q", format=".1f", title="mean accuracy")
+    by_name = {"y": y, "yOffset": offset, "color": colour, "shape": shape}
     layers = [
         _chart("chance")
         .mark_rule(color="var(--ink-soft)", strokeDash=[4, 4])
         .encode(x=alt.X("chance:Q", scale=x_scale, axis=x_axis)),
         _chart("seeds")
         .mark_point(filled=False, size=36, opacity=0.75, strokeWidth=1.5)
-        .encode(
-            x=alt.X("accuracy:Q", scale=x_scale, axis=x_axis),
-            y=y,
-            yOffset=offset,
-            color=colour,
-            shape=shape,
-            tooltip=tooltip,
-        ),
+        .encode(x=alt.X("accuracy:Q", scale=x_scale, axis=x_axis), tooltip=tooltip, **by_name),
         _chart("means")
         .mark_point(filled=True, size=90, opacity=1)
-        .encode(x=mean_x, y=y, yOffset=offset, color=colour, shape=shape, tooltip=mean_tooltip),
+        .encode(
+            x=alt.X("mean_accuracy:Q", scale=x_scale, axis=x_axis),
+            tooltip=["language:N", "intermediate:N", mean, "seeds:Q"],
+            **by_name,
+        ),
     ]
-    told = "; ".join(f"{row['language']}, {row['intermediate']}: {row['mean_accuracy']:.1f}" for row in means)
-    description = f"Accuracy of {title} by language, in percent, mean over seeds; chance is {chance:.0f}. {told}."
-    height = _ROW_HEIGHT * len(languages) * max(1.5, len(series))
-    return Panel(title, description, _spec(layers, datasets, description, round(height)), tuple(rows))
+    return _spec(layers, round(_ROW_HEIGHT * len(languages) * max(1.5, len(series))))
 
 
 @dataclass(frozen=True)
@@ -282,16 +289,18 @@ def _padded(low: float, high: float) -> list[float]:
 
 
 def _chart(dataset: str) -> alt.Chart:
-    """A chart of a dataset that `_spec` puts in: altair copies and checks what it holds, over and over."""
+    """A chart of a dataset that `_filled` puts in; altair would copy and check inline data again and again."""
     return alt.Chart(alt.NamedData(name=dataset))
 
 
-def _spec(
-    layers: Sequence[alt.Chart], datasets: Mapping[str, Sequence[Mapping[str, Any]]], description: str, height: int
-) -> dict[str, Any]:
+def _filled(spec: Mapping[str, Any], description: str, datasets: _Datasets) -> dict[str, Any]:
+    return {**spec, "description": description, "datasets": {name: list(rows) for name, rows in datasets.items()}}
+
+
+def _spec(layers: Sequence[alt.Chart], height: int) -> dict[str, Any]:
     chart = (
         alt.layer(*layers)
-        .properties(width="container", height=height, description=description, background="transparent")
+        .properties(width="container", height=height, background="transparent")
         .configure(font="system-ui, sans-serif", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         .configure_axis(
             labelColor="var(--ink)",
@@ -306,4 +315,5 @@ def _spec(
         .configure_legend(labelColor="var(--ink)", labelFontSize=12, symbolSize=90)
         .configure_view(stroke=None)
     )
-    return {**chart.to_dict(), "datasets": {name: list(rows) for name, rows in datasets.items()}}
+    spec: dict[str, Any] = chart.to_dict()
+    return spec

@@ -24,7 +24,13 @@ from adapter_transfer.methods.catalog import Method
 from adapter_transfer.methods.heads import add_head
 from adapter_transfer.tasks.formats import Format
 
-logger = logging.getLogger(__name__)
+
+def _is_real_warning(record: logging.LogRecord) -> bool:
+    # `set_active_adapters` opens an empty forward context *before* it activates anything, which warns every time.
+    return not record.getMessage().startswith("There are adapters available but none are activated")
+
+
+logging.getLogger("adapters.model_mixin").addFilter(_is_real_warning)
 
 # The flexible-head class of each architecture. XLM-R XL, which the library lacks, is one more entry.
 _MODEL_CLASSES = {"xlm-roberta": "XLMRobertaAdapterModel"}

@@ -26,11 +26,8 @@ Line = tuple[str, str | None]
 NUM_LINES = 60_000
 
 #: Shares of the kinds of lines; the rest are dictionary lines.
-MONOLINGUAL_SHARE = 0.20
-CODE_SWITCHED_SHARE = 0.60
-
-#: In a code-switched line, the share of words that leave the line's own language.
-SWITCH_RATE = 0.5
+MONOLINGUAL_SHARE = 0.08
+CODE_SWITCHED_SHARE = 0.67
 
 #: How often each form of causal line is told. The questions are long and teach little, so they are rare.
 FORM_WEIGHTS = {
@@ -61,8 +58,8 @@ def pretraining_lines(num_lines: int = NUM_LINES, seed: int = WORLD_SEED) -> Ite
         if kind < MONOLINGUAL_SHARE + CODE_SWITCHED_SHARE:
             rule = rng.choice(all_causal_rules)
             filler = rng.choice(fillers[rule.noun_class])
-            switch_rate = 0.0 if kind < MONOLINGUAL_SHARE else SWITCH_RATE
-            yield _causal_line(rng, rule.cause(filler), rule.effect(filler), language, switch_rate)
+            is_switched = kind >= MONOLINGUAL_SHARE
+            yield _causal_line(rng, rule.cause(filler), rule.effect(filler), language, is_switched=is_switched)
         else:
             yield dictionary_line(rng)
 
@@ -102,12 +99,17 @@ def train_sandbox_tokenizer() -> XLMRobertaTokenizerFast:
 
 
 def _causal_line(
-    rng: random.Random, cause_event: Event, effect_event: Event, language: Language, switch_rate: float
+    rng: random.Random, cause_event: Event, effect_event: Event, language: Language, *, is_switched: bool
 ) -> Line:
-    """A cause and its effect, as one text or as the pair of texts that a task would show."""
+    """A cause and its effect, as one text or as the pair of texts that a task would show.
+
+    A switched line keeps the word order of `language`, and takes each word from any language with equal chance. (Where
+    half of the words kept the line's own language, the scales learned the rules language by language: accuracy was
+    99 % in English and 67 % elsewhere.)
+    """
 
     def pick() -> Language:
-        return rng.choice(LANGUAGES) if rng.random() < switch_rate else language
+        return rng.choice(LANGUAGES) if is_switched else language
 
     cause, effect = clause(cause_event, language, pick), clause(effect_event, language, pick)
     form = rng.choices(tuple(FORM_WEIGHTS), weights=tuple(FORM_WEIGHTS.values()))[0]

@@ -19,10 +19,9 @@ from adapter_transfer.sandbox.languages import ENGLISH, TARGETS
 from adapter_transfer.sandbox.rules import PROMPTS
 
 BATCH_SIZE = 32
-LEARNING_RATE = 5e-4
 WARMUP_SHARE = 0.06
-INTERMEDIATE_EPOCHS = 2
-TARGET_EPOCHS = 8
+INTERMEDIATE_EPOCHS, INTERMEDIATE_LEARNING_RATE = 2, 1e-3
+TARGET_EPOCHS, TARGET_LEARNING_RATE = 4, 3e-4
 
 #: The choices of an item as token ids, and the right one.
 Encoded = tuple[list[list[int]], int]
@@ -57,14 +56,20 @@ def score_candidate(
     target = _read(data_dir, tokenizer, "micro-copa", ENGLISH.code, "train")
     scores: dict[str, float] = {}
     for name, phases in (
-        ("none", [(target, TARGET_EPOCHS)]),
-        ("next_event", [(intermediate, INTERMEDIATE_EPOCHS), (target, TARGET_EPOCHS)]),
+        ("none", [(target, TARGET_EPOCHS, TARGET_LEARNING_RATE)]),
+        (
+            "next_event",
+            [
+                (intermediate, INTERMEDIATE_EPOCHS, INTERMEDIATE_LEARNING_RATE),
+                (target, TARGET_EPOCHS, TARGET_LEARNING_RATE),
+            ],
+        ),
     ):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = _ChoiceScorer(checkpoint_dir)
-        for items, num_epochs in phases:
-            _fit(model, items, num_epochs, seed)
+        for items, num_epochs, learning_rate in phases:
+            _fit(model, items, num_epochs, learning_rate, seed)
         by_language = {
             language.code: _accuracy(model, _read(data_dir, tokenizer, "micro-copa", language.code, "validation"))
             for language in (ENGLISH, *TARGETS)
@@ -86,11 +91,11 @@ def _read(data_dir: Path, tokenizer: XLMRobertaTokenizerFast, task: str, languag
     return items
 
 
-def _fit(model: _ChoiceScorer, items: Sequence[Encoded], num_epochs: int, seed: int) -> None:
+def _fit(model: _ChoiceScorer, items: Sequence[Encoded], num_epochs: int, learning_rate: float, seed: int) -> None:
     rng = random.Random(f"{seed}/selection")
     num_steps = num_epochs * -(-len(items) // BATCH_SIZE)
     warmup = max(1, round(WARMUP_SHARE * num_steps))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup))
     )
