@@ -67,7 +67,7 @@ def run_comparison(
 
 
 def _show(experiment: Experiment, plan: Plan, store: Store, *, json: bool, quiet: bool) -> None:
-    results, _ = experiment_records(store, plan)
+    results, runs = experiment_records(store, plan)
     if not results:
         errors().print("No run is finished yet, so there is nothing to show.")
         return
@@ -79,5 +79,5 @@ def _show(experiment: Experiment, plan: Plan, store: Store, *, json: bool, quiet
         print_json({"experiment": experiment.name, "report": str(path), "results": list(map(result_to_json, results))})
         return
     if not quiet:
-        print_summary(experiment, results)
+        print_summary(experiment, results, runs)
     console().print(f"Report: {path}", soft_wrap=True)

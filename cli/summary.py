@@ -59,16 +59,21 @@ def report_inputs(experiment: Experiment, store: Store, plan: Plan) -> dict[str,
         "question": experiment.question,
         "impossible": plan.impossible,
         "sandbox_backbones": [name for name in names if BACKBONES[name].is_sandbox],
-        "controls": [name for name in names if BACKBONES[name].weights == "random"],
+        "controls": controls(experiment),
     }
 
 
-def print_summary(experiment: Experiment, results: Sequence[Result]) -> None:
+def controls(experiment: Experiment) -> list[str]:
+    """Backbones with random weights: in every table, but not part of the finding."""
+    return [name for name in experiment.backbones if BACKBONES[name].weights == "random"]
+
+
+def print_summary(experiment: Experiment, results: Sequence[Result], runs: Sequence[RunRecord]) -> None:
     """Accuracies and gains as tables, then the finding in words."""
-    summary = summarise(results)
+    summary = summarise(results, runs)
     for table in (accuracy_table(summary, experiment.target), gain_table(summary, experiment.target)):
         _print(table)
-    finding = find(summary, experiment.target)
+    finding = find(summary, experiment.target, controls(experiment))
     console().print(finding.lead, markup=False)
     for item in finding.items:
         console().print(f"  - {item}", markup=False)

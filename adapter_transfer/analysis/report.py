@@ -81,10 +81,11 @@ def render_report(
     """
     summary = summarise(results, runs)
     sections = [_section(summary, target, controls) for target in summary.targets]
-    seen = {cell.backbone for cell in summary.cells} | {run.backbone for run in runs}
+    seen = {cell.backbone for cell in summary.cells} | {run.backbone for run in runs if run.backbone}
     sandbox = sorted(seen.intersection(sandbox_backbones))
     panels = [panel for section in sections for panel in (*section.gains, *section.languages)]
-    return _environment().get_template(_TEMPLATE).render(
+    template = _environment().get_template(_TEMPLATE)
+    return template.render(
         title=title,
         question=question,
         notes=notes,
@@ -99,7 +100,7 @@ def render_report(
         downloads=_downloads(results),
         specs=[panel.spec for panel in panels],
         chart_library=Markup(chart_library()) if panels else "",
-    )  # fmt: skip
+    )
 
 
 def write_report(path: Path, results: Sequence[Result], runs: Sequence[RunRecord], **options: Any) -> None:

@@ -88,7 +88,7 @@ def accuracy_table(summary: Summary, target: str) -> Table:
         )
     return Table(
         f"Accuracy on {target}",
-        (*headers, "chance, %", "items × languages", "degenerate"),
+        (*headers, "chance, %", "n = items × languages", "degenerate"),
         _trim(rows, cells),
         tuple(notes),
     )

@@ -74,9 +74,9 @@ def train_tokenizer(
 
 def unknown_share(tokenizer: XLMRobertaTokenizerFast, texts: Iterable[str]) -> float:
     """Share of `<unk>` among the tokens of `texts`, special tokens left out; 0.0 where there are no tokens."""
-    encodings = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    num_tokens = sum(len(ids) for ids in encodings)
-    num_unknown = sum(ids.count(tokenizer.unk_token_id) for ids in encodings)
+    encodings = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    num_tokens = sum(len(encoding.ids) for encoding in encodings)
+    num_unknown = sum(encoding.ids.count(tokenizer.unk_token_id) for encoding in encodings)
     return num_unknown / num_tokens if num_tokens else 0.0
 
 

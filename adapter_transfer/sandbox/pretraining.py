@@ -22,6 +22,7 @@ from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaToke
 from adapter_transfer.registry import Registry
 from adapter_transfer.sandbox.pretraining_text import (
     MAX_TOKENS,
+    NUM_LINES,
     Line,
     dictionary_line,
     pretraining_lines,
@@ -146,7 +147,7 @@ def pretrain(
         tokenizer: the sandbox's tokenizer.
         seed: decides initial weights, order and masks.
         num_steps: instead of the scale's own.
-        lines: instead of all of `pretraining_lines()`.
+        lines: instead of `pretraining_lines()`, as many as the steps can use.
         progress: called with the step and its loss after every step.
     """
     start = time.perf_counter()
@@ -158,7 +159,9 @@ def pretrain(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup))
     )
-    encoded = _encode(tokenizer, list(pretraining_lines()) if lines is None else lines)
+    if lines is None:
+        lines = list(pretraining_lines(min(NUM_LINES, num_steps * BATCH_SIZE)))
+    encoded = _encode(tokenizer, lines)
     batches = _batches(encoded, tokenizer, seed)
     losses = []
     for step in range(num_steps):

@@ -31,7 +31,7 @@ def test_accuracy_stands_beside_seeds_items_and_chance(grid: Callable[..., list[
         "English, %": "61.5 ± 0.7",
         "zero-shot (3 languages), %": "55.5 ± 0.7",
         "chance, %": "50.0",
-        "items × languages": "500 × 4",
+        "n = items × languages": "500 × 4",
         "degenerate": "0",
     }
     assert len(table.rows) == 12

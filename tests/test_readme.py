@@ -1,0 +1,100 @@
+"""What the README promises is true: its commands run, its tables name what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from adapter_transfer.config import parse, read_text
+from adapter_transfer.errors import (
+    AdapterTransferError,
+    ConfigError,
+    DataError,
+    DeviceError,
+    RunFailedError,
+    StoreError,
+)
+from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.methods.composition import COMPOSITIONS
+from adapter_transfer_cli.main import app, main
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+LINES = [line for kind, text in BLOCKS if kind == "bash" for line in text.strip().splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("adapter-transfer")]
+# The demo itself takes minutes; what it stands for is run by the slow tests and, in small, by tests/cli.
+LONG = ("adapter-transfer demo", "adapter-transfer compare")
+SMALL = ("--set", "training.0.max_train_examples=8", "--set", "training.0.max_steps=1", "--set", "languages=[en]")
+
+
+def test_every_line_is_known():
+    other = [line for line in LINES if line not in COMMANDS]
+    assert all(line.startswith(("make ", "source ")) for line in other), other
+    assert len(COMMANDS) >= 10
+
+
+def run_lines(lines, monkeypatch, folder):
+    monkeypatch.chdir(folder)
+    for line in lines:
+        arguments = shlex.split(line)[1:]
+        if arguments[0] in ("train", "compare"):
+            arguments += [*SMALL, "--device", "cpu"]
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert not ended.value.code, line
+
+
+def test_the_short_commands_run_in_order(monkeypatch, tmp_path, capsys):
+    run_lines([line for line in COMMANDS if not line.startswith(LONG)], monkeypatch, tmp_path)
+    assert (tmp_path / "my-experiment.yaml").is_file()
+    assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_long_commands_run(monkeypatch, tmp_path, capsys):
+    run_lines([COMMANDS[3], *(line for line in COMMANDS if line.startswith(LONG))], monkeypatch, tmp_path)
+
+
+def test_make_knows_every_target():
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE):
+        done = subprocess.run(["make", "-n", target], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_example_experiment_is_valid():
+    examples = [text for kind, text in BLOCKS if kind == "yaml"]
+    assert examples
+    for text in examples:
+        parse(Experiment, read_text(text, "README.md"))
+
+
+def test_the_table_of_commands_is_complete():
+    listed = set(re.findall(r"^\| `(\w+)", README, re.MULTILINE))
+    registered = {command.callback.__name__ for command in app.registered_commands}
+    registered |= {group.name for group in app.registered_groups}
+    assert registered <= listed | {"ls"}
+
+
+def test_the_table_of_exit_codes_is_true():
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    classes = (AdapterTransferError, ConfigError, StoreError, DataError, RunFailedError, DeviceError)
+    assert {kind.exit_code for kind in classes} | {0, 130} == codes
+
+
+def test_the_table_of_compositions_is_true():
+    rows = re.findall(r"^\| `([\w-]+)` \| .*? \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    assert {row[0] for row in rows} == set(COMPOSITIONS) - {"none"}
+    for name, full, adapter in rows:
+        for method, cell in (("full", full), ("seq_bn", adapter)):
+            assert cell.startswith("yes") == (name in METHODS[method].compositions)
+            assert ("auto" in cell) == (METHODS[method].compositions[0] == name)
+
+
+def test_every_file_that_is_linked_is_there():
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (Path(__file__).parent.parent / link).exists(), link
