@@ -230,6 +230,24 @@ def replace_directory(temporary: Path, final: Path) -> None:
         sync_directory(final.parent)
 
 
+def publish_first(temporary: Path, final: Path) -> None:
+    """Publishes the complete directory `temporary` as `final`, unless one is there: of equal makers the first wins.
+
+    Unlike `replace_directory` it never takes away what another process may be reading.
+
+    Raises:
+        StoreError: if the rename fails for another reason.
+    """
+    with storage_errors("publish", final):
+        try:
+            os.rename(temporary, final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            _remove(temporary)
+        sync_directory(final.parent)
+
+
 def remove_directory(directory: Path) -> None:
     """Removes a directory so that a kill halfway leaves debris for `sweep`, not a directory that lacks some files."""
     with storage_errors("remove", directory):

@@ -13,7 +13,7 @@ from adapter_transfer.experiments.results import result_to_json
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
-from adapter_transfer_cli.execution import machine_settings, run_plan
+from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import console, errors, print_json
 from adapter_transfer_cli.summary import experiment_records, print_summary, report_inputs
 
@@ -29,8 +29,8 @@ def compare(
     workers: options.Workers = 1,
     device: options.Device = "auto",
     threads: options.Threads = None,
-    token_budget: options.TokenBudget = 16_384,
-    checkpoint_steps: options.CheckpointSteps = 200,
+    token_budget: options.TokenBudget = options.MACHINE.token_budget,
+    checkpoint_steps: options.CheckpointSteps = options.MACHINE.checkpoint_steps,
     tracker: options.Trackers = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -42,7 +42,7 @@ def compare(
     same command goes on where it stopped.
     """
     experiment = read_experiment(config, overrides)
-    settings = machine_settings(device, threads, token_budget, checkpoint_steps, tracker)
+    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, tuple(tracker or ()))
     run_comparison(experiment, store, settings, workers=workers, json=json, quiet=quiet, debug=debug)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from adapter_transfer.experiments.machine import available_cores
+from adapter_transfer.experiments.machine import MachineSettings, available_cores
 from adapter_transfer_cli import options
 from adapter_transfer_cli.compare import run_comparison
 from adapter_transfer_cli.configs import read_experiment
-from adapter_transfer_cli.execution import machine_settings
 
 _QUICK = ("name=demo-quick", "backbones=[nano]", "seeds=[1]")
 
@@ -33,6 +32,6 @@ def demo(
     """
     experiment = read_experiment("demo", _QUICK if quick else ())
     # One thread each: two single-thread workers beat one with two threads at this size.
-    settings = machine_settings(device, 1, 16_384, 200, None)
+    settings = MachineSettings(device, threads=1)
     num_workers = workers or min(2, available_cores())
     run_comparison(experiment, store, settings, workers=num_workers, json=json, quiet=quiet, debug=debug)

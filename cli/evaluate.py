@@ -6,10 +6,11 @@ import typer
 
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.evaluation import evaluation_plan
+from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.results import read_results, result_to_json
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
-from adapter_transfer_cli.execution import machine_settings, run_plan
+from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import print_json, print_table
 
 
@@ -23,7 +24,7 @@ def evaluate(
     store: options.StoreDir = options.STORE_DEFAULT,
     device: options.Device = "auto",
     threads: options.Threads = None,
-    token_budget: options.TokenBudget = 16_384,
+    token_budget: options.TokenBudget = options.MACHINE.token_budget,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -34,7 +35,7 @@ def evaluate(
     run_plan(
         plan,
         opened,
-        machine_settings(device, threads, token_budget, 200, None),
+        MachineSettings(device, threads, token_budget),
         workers=1,
         quiet=quiet or json,
         debug=debug,

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from adapter_transfer.errors import ConfigError, RunFailedError, StoreError
+from adapter_transfer.errors import RunFailedError, StoreError
 from adapter_transfer.experiments.execute import Outcome, execute
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.plan import Plan
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli.output import errors
 from adapter_transfer_cli.progress import cell_title, show_progress, title
-
-
-def machine_settings(
-    device: str, threads: int | None, token_budget: int, checkpoint_steps: int, trackers: list[str] | None
-) -> MachineSettings:
-    """The machine's settings from the options of a verb."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device {device!r}: allowed are auto, cpu and cuda")
-    return MachineSettings(device, threads, token_budget, checkpoint_steps, tuple(trackers or ()))  # type: ignore[arg-type]
 
 
 def configure_logs(debug: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.training.settings import DeviceRequest
 
 
@@ -39,3 +40,5 @@ Trackers = Annotated[
     list[str] | None,
     typer.Option("--tracker", help="Also log to a tracker that accelerate knows, such as tensorboard."),
 ]
+MACHINE = MachineSettings()
+"""The defaults of the options above."""

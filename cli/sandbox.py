@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
+from rich.progress import Progress, TaskID
 
-from adapter_transfer.errors import DataError
+from adapter_transfer.errors import ConfigError, DataError
 from adapter_transfer_cli import options
 from adapter_transfer_cli.output import console, errors
 
@@ -24,10 +25,20 @@ def build(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Make data, tokenizer and checkpoints anew (many minutes), with a record of every candidate that was tried."""
+    """Make data, tokenizer and checkpoints anew (about half an hour), with a record of every candidate tried."""
     from adapter_transfer.sandbox.build import build_sandbox
 
-    build_sandbox(destination, report=(lambda message: None) if quiet else errors().print)
+    if destination.exists() and any(destination.iterdir()):
+        raise ConfigError(f"{destination} is not empty; give a new folder")
+    with Progress(console=errors(), transient=True, disable=quiet) as display:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: float, loss: float | None) -> None:
+            if what not in tasks:
+                tasks[what] = display.add_task(what, total=1.0)
+            display.update(tasks[what], completed=done)
+
+        build_sandbox(destination, progress=show)
     console().print(f"built in {destination}", soft_wrap=True)
 
 

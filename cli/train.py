@@ -5,11 +5,12 @@ from __future__ import annotations
 import typer
 
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.plan import Plan, make_plan
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
-from adapter_transfer_cli.execution import machine_settings, run_plan
+from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import console, print_json
 
 
@@ -30,8 +31,8 @@ def train(
     store: options.StoreDir = options.STORE_DEFAULT,
     device: options.Device = "auto",
     threads: options.Threads = None,
-    token_budget: options.TokenBudget = 16_384,
-    checkpoint_steps: options.CheckpointSteps = 200,
+    token_budget: options.TokenBudget = options.MACHINE.token_budget,
+    checkpoint_steps: options.CheckpointSteps = options.MACHINE.checkpoint_steps,
     tracker: options.Trackers = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -55,7 +56,7 @@ def train(
     made = make_plan(experiment.model_copy(update={"methods": tuple(chosen)}), opened)
     phases = ("intermediate",) if phase == "intermediate" else ("intermediate", "target")
     wanted = Plan(made.name, tuple(run for run in made.runs if run.spec.phase in phases), made.impossible)
-    settings = machine_settings(device, threads, token_budget, checkpoint_steps, tracker)
+    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, tuple(tracker or ()))
     run_plan(wanted, opened, settings, workers=1, quiet=quiet or json, debug=debug)
     for run in wanted.runs:
         if run.spec.phase == phase:

@@ -344,3 +344,13 @@ def test_publishing_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot publish .* Not a directory"):
         durable.replace_directory(tmp_path / "final", tmp_path / "file")
     assert sorted(os.listdir(tmp_path)) == ["file", "final"]
+
+
+def test_of_two_equal_makers_the_first_wins(tmp_path):
+    for name in ("first", "second"):
+        temporary = durable.temporary_path(tmp_path / "final")
+        temporary.mkdir()
+        (temporary / "who").write_text(name)
+        durable.publish_first(temporary, tmp_path / "final")
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+    assert (tmp_path / "final" / "who").read_text() == "first"

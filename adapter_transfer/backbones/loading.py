@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 
 from adapter_transfer.backbones.tokenizers import train_tokenizer
 from adapter_transfer.backbones.zoo import Backbone, Precision
-from adapter_transfer.durable import replace_directory
+from adapter_transfer.durable import publish_first, storage_errors, temporary_path
 from adapter_transfer.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -51,11 +51,12 @@ def load_tokenizer(
     if not path.is_dir():
         logger.info("training a tokenizer of at most %d pieces", backbone.vocab_size)
         tokenizer = train_tokenizer(text.read(), backbone.vocab_size)
-        # Two workers may train the same one; the rename makes one of two equal folders win.
-        temporary = cache_dir / f".{path.name}-{id(tokenizer):x}"
-        temporary.mkdir(parents=True)
-        tokenizer.save_pretrained(temporary)
-        replace_directory(temporary, path)
+        # Two workers may train the same one at once.
+        temporary = temporary_path(path)
+        with storage_errors("write the tokenizer", path):
+            temporary.mkdir(parents=True)
+            tokenizer.save_pretrained(temporary)
+        publish_first(temporary, path)
     return _read_tokenizer(backbone, path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from adapter_transfer.training.settings import DeviceRequest
+from adapter_transfer.training.settings import DEFAULT_CHECKPOINT_STEPS, DEFAULT_TOKEN_BUDGET, DeviceRequest
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class MachineSettings:
 
     device: DeviceRequest = "auto"
     threads: int | None = None
-    token_budget: int = 16_384
-    checkpoint_steps: int = 200
+    token_budget: int = DEFAULT_TOKEN_BUDGET
+    checkpoint_steps: int = DEFAULT_CHECKPOINT_STEPS
     trackers: tuple[str, ...] = ()
 
 

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.errors import ConfigError, DeviceError
-from adapter_transfer.training.settings import DeviceRequest
+from adapter_transfer.registry import unknown_name_message
+from adapter_transfer.training.settings import DEFAULT_CHECKPOINT_STEPS, DEFAULT_TOKEN_BUDGET, DeviceRequest
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +37,8 @@ class Runtime:
     """
 
     accelerator: Accelerator
-    token_budget: int = 16_384
-    checkpoint_steps: int = 200
+    token_budget: int = DEFAULT_TOKEN_BUDGET
+    checkpoint_steps: int = DEFAULT_CHECKPOINT_STEPS
     pad_id: int = 1
     trackers: tuple[str, ...] = field(default=())
 
@@ -61,17 +63,26 @@ def make_accelerator(
         DeviceError: as `require_device`.
     """
     require_device(device)
+    _require_trackers(trackers)
     # accelerate keeps precision and device in process-wide state; a worker goes from one precision to another.
     AcceleratorState._reset_state(reset_partial_state=True)
-    try:
-        return Accelerator(
-            cpu=device == "cpu",
-            mixed_precision="bf16" if precision == "bf16" else "no",
-            log_with=list(trackers) or None,
-            project_dir=logging_dir,
-        )
-    except ValueError as error:
-        raise ConfigError(f"tracker or precision cannot be used: {error}") from None
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        log_with=list(trackers) or None,
+        project_dir=logging_dir,
+    )
+
+
+def _require_trackers(names: tuple[str, ...]) -> None:
+    # accelerate itself leaves out what is not installed, with a word at debug level only.
+    installed = sorted(map(str, get_available_trackers()))
+    for name in names:
+        if name not in LOGGER_TYPE_TO_CLASS:
+            raise ConfigError(unknown_name_message("tracker", name, LOGGER_TYPE_TO_CLASS))
+        if name not in installed:
+            have = ", ".join(installed) or "none"
+            raise ConfigError(f"tracker {name!r} is not installed (installed: {have}); install its package first")
 
 
 def require_device(request: DeviceRequest) -> None:

@@ -16,6 +16,11 @@ from adapter_transfer.tasks.catalog import TASKS
 Phase = Literal["intermediate", "target"]
 DeviceRequest = Literal["auto", "cpu", "cuda"]
 
+DEFAULT_TOKEN_BUDGET = 4096
+"""Padded tokens in a micro-batch: fits small cards, and on the CPU more is no faster."""
+DEFAULT_CHECKPOINT_STEPS = 200
+"""Optimizer steps between two checkpoints."""
+
 
 class TrainingSettings(Settings):
     """Everything about one training phase that can change its result."""

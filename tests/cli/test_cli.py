@@ -10,7 +10,22 @@ from pathlib import Path
 
 import pytest
 
-VERBS = "demo compare plan status results report train evaluate cp validate schema doctor ls sandbox".split()
+VERBS = [
+    "demo",
+    "compare",
+    "plan",
+    "status",
+    "results",
+    "report",
+    "train",
+    "evaluate",
+    "cp",
+    "validate",
+    "schema",
+    "doctor",
+    "ls",
+    "sandbox",
+]
 SMALL = """
 name: small
 backbones: [nano]
@@ -76,10 +91,11 @@ def test_a_whole_experiment_through_the_command_line(call, config, tmp_path):
     again = call("compare", config, *store, "--device", "cpu", "--json")
     assert json.loads(again.out)["results"]
     results = json.loads(call("results", config, *store, "--json", "--language", "qa").out)
-    promised = "run backbone precision method composition intermediate target language seed accuracy num_items".split()
+    named = ("run", "backbone", "precision", "method", "composition", "intermediate", "target", "language")
+    promised = {*named, "seed", "accuracy", "num_items"}
     assert len(results) == 2
     for result in results:
-        assert set(promised) <= result.keys()
+        assert promised <= result.keys()
         assert result["num_items"] == 500
         assert 0 <= result["accuracy"] <= 1
     assert {result["composition"] for result in results} == {"none", "stack"}

@@ -1,4 +1,4 @@
-"""Saved artifacts are plain: adapters and transformers load them without us, to equal logits; damaged ones are refused."""
+"""Artifacts are plain: adapters and transformers load them without us, to equal logits; damaged ones are refused."""
 
 from __future__ import annotations
 
