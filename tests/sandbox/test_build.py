@@ -1,4 +1,4 @@
-"""Building: the same checkpoint twice, a record of every candidate, the best one kept; the shipped files as recorded."""
+"""Building: the same checkpoint twice, a record of every candidate, the best one kept; shipped files as recorded."""
 
 from __future__ import annotations
 
