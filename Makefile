@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow lint format demo bench clean
+.PHONY: help env test test-slow lint wheel-check format demo bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,6 +44,9 @@ lint: env ## check format, style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+wheel-check: env ## build the wheel, and use it in an empty environment elsewhere
+	@.ci/wheel
 
 format: env ## put the code into the project's format
 	@$(BIN)/ruff format .

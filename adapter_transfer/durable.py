@@ -1,4 +1,4 @@
-"""Files that survive a kill or a power cut: canonical JSON, digests, atomic writes and sealed directories.
+"""Files that survive a kill or a power cut: atomic writes and sealed directories.
 
 Every write goes temporary file → fsync → rename → fsync of the folder, so that a reader sees the old content or the new
 one, never a part. A directory is *sealed* by a manifest with the SHA-256 of each of its files, which is written last:
@@ -13,7 +13,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeAlias
 
+from adapter_transfer.canonical import digest, require_json
 from adapter_transfer.errors import StoreError
 
 # Any: what a JSON file holds is only known once it was read; each reader checks what it needs.
@@ -64,45 +64,6 @@ def storage_errors(doing: str, path: Path) -> Iterator[None]:
         raise StoreError(f"cannot {doing} {path}: {cause}. {advice}") from error
 
 
-def canonical_json(value: object) -> bytes:
-    """The one UTF-8 spelling of a JSON value: keys sorted by code point, no blanks, floats by `repr`.
-
-    Equal values give equal bytes whatever the order of their keys; 1, 1.0 and True are three values. A tuple is a list.
-
-    Raises:
-        TypeError: for anything that is not exactly a JSON type (a NumPy scalar, an enum, a path, a key that is no
-            string), naming its place: a silent conversion would put an accident of the caller into a run's id.
-        ValueError: for NaN and the infinities, which JSON does not have.
-    """
-    _require_json(value, "$")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def digest(value: object) -> str:
-    """SHA-256 of `canonical_json(value)`, 64 hex digits."""
-    return hashlib.sha256(canonical_json(value)).hexdigest()
-
-
-def _require_json(value: object, place: str) -> None:
-    kind = type(value)
-    if kind is dict:
-        assert isinstance(value, dict)
-        for key, item in value.items():
-            if type(key) is not str:
-                raise TypeError(f"{place}: the key {key!r} is a {type(key).__name__}, JSON keys are strings")
-            _require_json(item, f"{place}.{key}")
-    elif kind is list or kind is tuple:
-        assert isinstance(value, list | tuple)
-        for position, item in enumerate(value):
-            _require_json(item, f"{place}[{position}]")
-    elif kind is float:
-        assert isinstance(value, float)
-        if not math.isfinite(value):
-            raise ValueError(f"{place} is {value!r}, which JSON cannot hold; use null for a value that is not there")
-    elif value is not None and kind not in (str, int, bool):
-        raise TypeError(f"{place} is a {kind.__module__}.{kind.__qualname__}, which is no JSON type: {value!r:.80}")
-
-
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits; the file is read in chunks of 1 MiB.
 
@@ -128,7 +89,7 @@ def parse_json(data: bytes, path: Path) -> JSONObject:
     """`read_json` for bytes that were read from `path` already."""
     try:
         value = json.loads(data.decode(), parse_constant=_refuse_constant)
-        _require_json(value, "$")
+        require_json(value, "$")
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged: it is no valid JSON ({error}). Restore it from a copy.") from error
     if not isinstance(value, dict):
@@ -199,7 +160,7 @@ def write_json_atomic(path: Path, value: object) -> None:
         TypeError, ValueError: as `canonical_json`, before anything is written.
         StoreError: as `write_atomic`.
     """
-    _require_json(value, "$")
+    require_json(value, "$")
     write_atomic(path, (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode())
 
 

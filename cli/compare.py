@@ -8,13 +8,14 @@ import typer
 
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.machine import MachineSettings
-from adapter_transfer.experiments.plan import Plan, make_plan
+from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.results import result_to_json
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import console, errors, print_json
+from adapter_transfer_cli.stores import existing_store
 from adapter_transfer_cli.summary import experiment_records, print_summary, report_inputs
 
 
@@ -42,7 +43,8 @@ def compare(
     same command goes on where it stopped.
     """
     experiment = read_experiment(config, overrides)
-    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, tuple(tracker or ()))
+    trackers, log_level = tuple(tracker or ()), options.log_level(debug)
+    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, trackers, log_level)
     run_comparison(experiment, store, settings, workers=workers, json=json, quiet=quiet, debug=debug)
 
 
@@ -57,24 +59,27 @@ def run_comparison(
     debug: bool,
 ) -> None:
     """Plans, runs, prints the tables and writes the report; what failed is told after what went well."""
-    store = Store.open(store_dir)
-    plan = make_plan(experiment, store)
+    plan = make_plan(experiment, existing_store(store_dir))
     try:
-        run_plan(plan, store, settings, workers=workers, quiet=quiet or json, debug=debug)
+        run_plan(plan, store_dir, settings, workers=workers, quiet=quiet or json, debug=debug)
     finally:
         # Also after failures and interruptions: what is done is shown.
-        _show(experiment, make_plan(experiment, store), store, json=json, quiet=quiet)
+        _show(experiment, existing_store(store_dir), json=json, quiet=quiet)
 
 
-def _show(experiment: Experiment, plan: Plan, store: Store, *, json: bool, quiet: bool) -> None:
-    results, runs = experiment_records(store, plan)
-    if not results:
-        errors().print("No run is finished yet, so there is nothing to show.")
+def _show(experiment: Experiment, store: Store | None, *, json: bool, quiet: bool) -> None:
+    plan = make_plan(experiment, store)
+    results, runs = experiment_records(store, plan) if store is not None else ([], [])
+    if store is None or not results:
+        if json:
+            print_json({"experiment": experiment.name, "report": None, "results": []})
+        elif store is not None and not quiet:
+            errors().print("No run is finished yet, so there is nothing to show.")
         return
     from adapter_transfer.analysis.report import write_report  # loads altair: most of a second, and not for --help
 
     path = store.root / experiment.name / "report.html"
-    write_report(path, **report_inputs(experiment, store, plan))
+    write_report(path, **report_inputs(experiment, plan, results, runs))
     if json:
         print_json({"experiment": experiment.name, "report": str(path), "results": list(map(result_to_json, results))})
         return

@@ -21,6 +21,7 @@ def cp(
     config: options.Config,
     destination: Path = typer.Argument(Path("."), help="File or folder to copy to."),
     force: bool = typer.Option(False, "--force", help="Replace a file that is there."),
+    quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Copy a shipped configuration, to change it and run it with `compare`."""
@@ -31,4 +32,5 @@ def cp(
     if not path.parent.is_dir():
         raise ConfigError(f"{path.parent}: no such folder")
     write_atomic(path, source.read_bytes())
-    console().print(f"{path} (run it: adapter-transfer compare {path})", soft_wrap=True)
+    if not quiet:
+        console().print(f"{path} (run it: adapter-transfer compare {path})", soft_wrap=True)

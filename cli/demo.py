@@ -32,6 +32,6 @@ def demo(
     """
     experiment = read_experiment("demo", _QUICK if quick else ())
     # One thread each: two single-thread workers beat one with two threads at this size.
-    settings = MachineSettings(device, threads=1)
+    settings = MachineSettings(device, threads=1, log_level=options.log_level(debug))
     num_workers = workers or min(2, available_cores())
     run_comparison(experiment, store, settings, workers=num_workers, json=json, quiet=quiet, debug=debug)

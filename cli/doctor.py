@@ -10,9 +10,9 @@ import typer
 
 from adapter_transfer.errors import AdapterTransferError
 from adapter_transfer.experiments.machine import available_cores
-from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.output import console, print_json
+from adapter_transfer_cli.stores import existing_store
 
 
 def register(app: typer.Typer) -> None:
@@ -64,12 +64,11 @@ def _device() -> str:
 
 
 def _store(path: Path) -> str:
+    store = existing_store(path)
+    state = "will be made when it is needed" if store is None else f"holds {len(store.run_ids())} runs"
     nearest = next(folder for folder in (path, *path.resolve().parents) if folder.exists())
     free = shutil.disk_usage(nearest).free / 1e9
-    if not path.exists():
-        return f"{path} will be made when it is needed; {free:.0f} GB free"
-    opened = Store.open(path, create=False)
-    return f"{path} holds {len(opened.run_ids())} runs; {free:.0f} GB free"
+    return f"{path} {state}; {free:.0f} GB free"
 
 
 def _sandbox() -> str:

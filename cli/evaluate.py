@@ -32,14 +32,8 @@ def evaluate(
     """Evaluate a trained target run on its task's test items, in the languages given."""
     opened = Store.open(store, create=False)
     plan = evaluation_plan(opened, find_run(opened, run), tuple(language or ()))
-    run_plan(
-        plan,
-        opened,
-        MachineSettings(device, threads, token_budget),
-        workers=1,
-        quiet=quiet or json,
-        debug=debug,
-    )
+    settings = MachineSettings(device, threads, token_budget, log_level=options.log_level(debug))
+    run_plan(plan, store, settings, workers=1, quiet=quiet or json, debug=debug)
     found = [result for result in read_results(opened) if result.run == plan.runs[0].spec.id]
     if json:
         print_json([result_to_json(result) for result in found])

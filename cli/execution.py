@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from pathlib import Path
 
 from adapter_transfer.errors import RunFailedError, StoreError
 from adapter_transfer.experiments.execute import Outcome, execute
@@ -13,21 +13,24 @@ from adapter_transfer_cli.output import errors
 from adapter_transfer_cli.progress import cell_title, show_progress, title
 
 
-def configure_logs(debug: bool) -> None:
-    """Logs to standard error: warnings, or with --debug everything of ours."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if debug:
-        logging.getLogger("adapter_transfer").setLevel(logging.DEBUG)
+def run_plan(
+    plan: Plan, store_dir: Path, settings: MachineSettings, *, workers: int, quiet: bool, debug: bool
+) -> Store:
+    """Runs what is not done, showing progress, and returns the store, which is made here if there is something to run.
 
-
-def run_plan(plan: Plan, store: Store, settings: MachineSettings, *, workers: int, quiet: bool, debug: bool) -> None:
-    """Runs what is not done, showing progress.
+    Whatever would make every run fail is told before anything is made or started.
 
     Raises:
-        StoreError: if nothing failed but another process works on some of the runs.
+        ConfigError: if a tracker is unknown or not installed.
+        DeviceError: if the device cannot be had.
+        StoreError: if runs are damaged, the store cannot be used, or nothing failed but another process works on some
+            of the runs.
         RunFailedError: if runs failed; the others were finished and kept.
     """
-    configure_logs(debug)
+    _require_undamaged(plan, store_dir)
+    if plan.todo:
+        _require_machine(settings)
+    store = Store.open(store_dir)
     _announce(plan, quiet)
     with show_progress(plan, quiet=quiet) as tell:
         outcome = execute(plan, store, settings, num_workers=workers, tell=tell)
@@ -35,6 +38,28 @@ def run_plan(plan: Plan, store: Store, settings: MachineSettings, *, workers: in
         for failure in outcome.failed.values():
             errors().print(failure.trace, markup=False)
     _raise_for(outcome, plan)
+    return store
+
+
+def _require_undamaged(plan: Plan, store_dir: Path) -> None:
+    if not plan.damaged:
+        return
+    store = Store(store_dir)
+    lines = [f"{store.run_dir(run.spec.id)} ({title(run.spec)}): {run.reason}" for run in plan.damaged]
+    raise StoreError(
+        f"{len(lines)} of {len(plan.runs)} runs are damaged, so nothing was started. Restore the folder of each from a "
+        "copy, or remove it to have the run done again.\n" + "\n".join(lines)
+    )
+
+
+def _require_machine(settings: MachineSettings) -> None:
+    if settings.device == "cpu" and not settings.trackers:
+        return
+    # Loads torch, several seconds that the usual call on the CPU leaves to its workers.
+    from adapter_transfer.training.runtime import require_device, require_trackers
+
+    require_device(settings.device)
+    require_trackers(settings.trackers)
 
 
 def _announce(plan: Plan, quiet: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,11 @@ import typer
 
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.training.settings import DeviceRequest
+from adapter_transfer_cli.output import configure_logs
 
 
 def _debug(context: typer.Context, value: bool) -> bool:
+    configure_logs(value)
     if value and context.obj is not None:
         context.obj.debug = True
     return value
@@ -42,3 +45,8 @@ Trackers = Annotated[
 ]
 MACHINE = MachineSettings()
 """The defaults of the options above."""
+
+
+def log_level(debug: bool) -> int:
+    """What worker processes log, by `--debug`."""
+    return logging.DEBUG if debug else logging.WARNING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -23,6 +24,12 @@ def console() -> Console:
 def errors() -> Console:
     """For progress, notes and errors."""
     return Console(stderr=True, highlight=False)
+
+
+def configure_logs(debug: bool) -> None:
+    """Logs to standard error: warnings, or with --debug everything of ours."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("adapter_transfer").setLevel(logging.DEBUG if debug else logging.NOTSET)
 
 
 def print_json(value: Any) -> None:

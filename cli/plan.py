@@ -7,10 +7,11 @@ from collections import Counter
 import typer
 
 from adapter_transfer.experiments.plan import Plan, make_plan
-from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, print_json, print_table
+from adapter_transfer_cli.progress import title
+from adapter_transfer_cli.stores import existing_store
 
 
 def register(app: typer.Typer) -> None:
@@ -37,11 +38,6 @@ def plan(
     console().print(f"{made.name}: {len(made.runs)} runs ({summary}), {len(made.impossible)} impossible cells")
 
 
-def existing_store(path: options.StoreDir) -> Store | None:
-    """The store, if there is one; a plan does not make it."""
-    return Store.open(path, create=False) if path.exists() and any(path.iterdir()) else None
-
-
 def _print_runs(made: Plan) -> None:
     print_table(
         ["run", "phase", "backbone", "", "method", "intermediate", "composition", "task", "seed", "status"],
@@ -61,6 +57,10 @@ def _print_runs(made: Plan) -> None:
             for run in made.runs
         ],
     )
+    for run in made.runs:
+        if run.reason:
+            text = f"{run.status} {run.spec.id[:8]}, {title(run.spec)}: {run.reason}"
+            console().print(text, markup=False, soft_wrap=True)
     if made.impossible:
         print_table(
             ["impossible", "precision", "method", "intermediate", "composition", "reason"],

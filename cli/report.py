@@ -10,8 +10,8 @@ from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
-from adapter_transfer_cli.output import console
-from adapter_transfer_cli.summary import report_inputs
+from adapter_transfer_cli.output import console, print_json
+from adapter_transfer_cli.summary import experiment_records, report_inputs
 
 
 def register(app: typer.Typer) -> None:
@@ -23,15 +23,19 @@ def report(
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
     output: Path | None = typer.Option(None, "--output", "-o", help="File to write. [default: STORE/NAME/report.html]"),
+    json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Write the report of an experiment as one self-contained HTML file. Also for experiments that are not finished."""
     from adapter_transfer.analysis.report import write_report  # loads altair: most of a second, and not for --help
 
-    opened = Store.open(store, create=False)
     experiment = read_experiment(config, overrides)
+    opened = Store.open(store, create=False)
     path = output or store / experiment.name / "report.html"
-    write_report(path, **report_inputs(experiment, opened, make_plan(experiment, opened)))
-    if not quiet:
+    plan = make_plan(experiment, opened)
+    write_report(path, **report_inputs(experiment, plan, *experiment_records(opened, plan)))
+    if json:
+        print_json({"report": str(path)})
+    elif not quiet:
         console().print(f"Report: {path}", soft_wrap=True)

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from typing import get_args
+
 import typer
 
+from adapter_transfer.backbones.zoo import BACKBONES, Precision
+from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.experiment import INTERMEDIATE_TASKS, TARGET_TASKS
 from adapter_transfer.experiments.plan import make_plan
-from adapter_transfer.experiments.results import Result, read_results, result_to_json
+from adapter_transfer.experiments.results import Result, read_results, result_to_json, without_repeats
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.languages import expand_languages
+from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.methods.composition import ResolvedComposition
+from adapter_transfer.registry import unknown_name_message
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
-from adapter_transfer_cli.output import console, print_json, print_table
+from adapter_transfer_cli.output import errors, print_json, print_table
 
+_CHOICES: Mapping[str, Collection[str]] = {
+    "backbone": BACKBONES,
+    "precision": get_args(Precision),
+    "method": METHODS,
+    "composition": get_args(ResolvedComposition),
+    "intermediate": ("none", *INTERMEDIATE_TASKS),
+    "target": TARGET_TASKS,
+}
+"""Filter → what it may name; languages have sets and are checked by their own."""
 _COLUMNS = ("backbone", "precision", "method", "composition", "intermediate", "target", "language")
 
 
@@ -22,28 +41,61 @@ def results(
     config: str | None = typer.Argument(None, help="Only the results of this configuration."),
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
-    backbone: str | None = typer.Option(None, help="Only this backbone."),
-    method: str | None = typer.Option(None, help="Only this method."),
-    intermediate: str | None = typer.Option(None, help="Only this intermediate."),
-    language: str | None = typer.Option(None, help="Only this language."),
+    backbone: list[str] | None = typer.Option(None, help="Only this backbone; like all filters, may be repeated."),
+    precision: list[str] | None = typer.Option(None, help="Only this precision."),
+    method: list[str] | None = typer.Option(None, help="Only this method."),
+    composition: list[str] | None = typer.Option(None, help="Only this composition; none is without intermediate."),
+    intermediate: list[str] | None = typer.Option(None, help="Only this intermediate; none is the baseline."),
+    target: list[str] | None = typer.Option(None, help="Only this target task."),
+    language: list[str] | None = typer.Option(None, help="Only this language or set of languages."),
+    seed: list[int] | None = typer.Option(None, min=0, help="Only this seed."),
     json: options.Json = False,
+    quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Print the accuracy of every evaluated run in every language, with the number of items and chance."""
+    named = {
+        "backbone": backbone,
+        "precision": precision,
+        "method": method,
+        "composition": composition,
+        "intermediate": intermediate,
+        "target": target,
+    }
+    wanted = {**_checked(named), "language": expand_languages(language or ()), "seed": seed}
+    experiment = None if config is None else read_experiment(config, overrides)
     opened = Store.open(store, create=False)
-    found = read_results(opened)
-    if config is not None:
-        ids = {run.spec.id for run in make_plan(read_experiment(config, overrides), opened).runs}
+    found = [r for r in read_results(opened) if all(not v or getattr(r, key) in v for key, v in wanted.items())]
+    if experiment is None:
+        found = without_repeats(found)
+    else:
+        ids = {run.spec.id for run in make_plan(experiment, opened).runs}
         found = [result for result in found if result.run in ids]
-    wanted = {"backbone": backbone, "method": method, "intermediate": intermediate, "language": language}
-    found = [r for r in found if all(value is None or getattr(r, key) == value for key, value in wanted.items())]
     if json:
         print_json([result_to_json(result) for result in found])
         return
     if not found:
-        console().print(f"no results in {store} that match")
+        if not quiet:
+            errors().print(f"No results in {store} match.")
         return
     print_table([*_COLUMNS, "seed", "accuracy", "n", "chance", "run"], [_cells(result) for result in found])
+
+
+def _checked(filters: Mapping[str, Sequence[str] | None]) -> Mapping[str, Sequence[str] | None]:
+    """`filters` as they are.
+
+    Raises:
+        ConfigError: with every name that there is not, and the nearest that there is.
+    """
+    problems = [
+        unknown_name_message(key, name, _CHOICES[key])
+        for key, names in filters.items()
+        for name in names or ()
+        if name not in _CHOICES[key]
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return filters
 
 
 def _cells(result: Result) -> list[str]:

@@ -39,15 +39,17 @@ def build(
             display.update(tasks[what], completed=done)
 
         build_sandbox(destination, progress=show)
-    console().print(f"built in {destination}", soft_wrap=True)
+    if not quiet:
+        console().print(f"built in {destination}", soft_wrap=True)
 
 
 @app.command(epilog="Example: adapter-transfer sandbox verify")
-def verify(debug: options.Debug = False) -> None:
+def verify(quiet: options.Quiet = False, debug: options.Debug = False) -> None:
     """Compare every shipped sandbox file with its recorded digest."""
     from adapter_transfer.sandbox.files import verify_sandbox
 
     problems = verify_sandbox()
     if problems:
         raise DataError("sandbox files differ from their record: " + "; ".join(problems))
-    console().print("all sandbox files are as recorded")
+    if not quiet:
+        console().print("all sandbox files are as recorded")

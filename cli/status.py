@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import typer
 
 from adapter_transfer.experiments.plan import make_plan
-from adapter_transfer.experiments.results import read_runs
+from adapter_transfer.experiments.results import RecordStatus, RunRecord, read_runs
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, print_json, print_table
+from adapter_transfer_cli.summary import run_records
+
+_NAMES = ("id", "phase", "status", "backbone", "precision", "method", "composition", "intermediate", "task")
+_PHASES = ("intermediate", "target", "evaluation", "")
+_STATUSES: dict[RecordStatus, str] = {
+    "done": "done",
+    "partial": "in progress",
+    "failed": "failed",
+    "damaged": "damaged",
+    "todo": "to do",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -26,32 +39,30 @@ def status(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Show how many runs are done, in progress, failed or still to do, and why runs failed."""
+    """Show how many runs are done, in progress, failed, damaged or still to do, and why."""
+    experiment = None if config is None else read_experiment(config, overrides)
     opened = Store.open(store, create=False)
-    if config is None:
-        phases = {run.id: (run.phase, run.status) for run in read_runs(opened)}
-    else:
-        plan = make_plan(read_experiment(config, overrides), opened)
-        phases = {run.spec.id: (run.spec.phase, run.status) for run in plan.runs}
-    failures = {id: opened.read(id).failure or {} for id, (_, state) in phases.items() if state == "failed"}
-    counts: Counter[tuple[str, str]] = Counter(phases.values())
+    runs = read_runs(opened) if experiment is None else run_records(opened, make_plan(experiment, opened))
     if json:
-        print_json(
-            {
-                "store": str(store),
-                "runs": [{"id": id, "phase": phase, "status": state} for id, (phase, state) in phases.items()],
-                "failures": failures,
-            }
-        )
+        print_json({"store": str(store), "runs": [_row(run) for run in runs]})
         return
-    states = ("done", "partial", "failed", "todo")
     if not quiet:
-        rows = [
-            [phase, *(str(counts[phase, state]) for state in states)]
-            for phase in ("intermediate", "target", "evaluation")
-        ]
-        print_table(["phase", "done", "in progress", "failed", "to do"], rows)
-    for id, failure in failures.items():
-        console().print(f"failed {id[:12]}: {failure.get('error', 'unknown')}", markup=False, soft_wrap=True)
-    num_done = sum(count for (_, state), count in counts.items() if state == "done")
-    console().print(f"{num_done} of {len(phases)} runs done in {store}")
+        _print_counts(runs)
+    for run in runs:
+        if run.status in ("failed", "damaged"):
+            console().print(f"{run.status} {run.id[:12]}: {run.reason}", markup=False, soft_wrap=True)
+    num_done = sum(run.status == "done" for run in runs)
+    console().print(f"{num_done} of {len(runs)} runs done in {store}")
+
+
+def _row(run: RunRecord) -> dict[str, Any]:
+    # Of a damaged run nothing may be known but its id: empty names and no seed, as JSON has it.
+    known = {name: getattr(run, name) or None for name in _NAMES}
+    return {**known, "seed": run.seed if run.seed >= 0 else None, "reason": run.reason or None}
+
+
+def _print_counts(runs: Sequence[RunRecord]) -> None:
+    counts = Counter((run.phase, run.status) for run in runs)
+    phases = [phase for phase in _PHASES if phase or any(not run.phase for run in runs)]
+    rows = [[phase or "unknown", *(str(counts[phase, status]) for status in _STATUSES)] for phase in phases]
+    print_table(["phase", *_STATUSES.values()], rows)

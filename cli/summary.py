@@ -19,19 +19,24 @@ SANDBOX_WARNING = "These are sandbox figures: they show that the tool works, and
 
 
 def experiment_records(store: Store, plan: Plan) -> tuple[list[Result], list[RunRecord]]:
-    """The results of a plan's runs, and a record of each run, those that are still to do included."""
-    planned = {run.spec.id: run for run in plan.runs}
-    results = [result for result in read_results(store) if result.run in planned]
-    begun = {record.id: record for record in read_runs(store) if record.id in planned}
-    return results, [begun.get(id) or _todo(run) for id, run in planned.items()]
+    """The results of a plan's runs, and a record of each run."""
+    planned = {run.spec.id for run in plan.runs}
+    return [result for result in read_results(store) if result.run in planned], run_records(store, plan)
 
 
-def _todo(run: PlannedRun) -> RunRecord:
+def run_records(store: Store, plan: Plan) -> list[RunRecord]:
+    """A record of each run of a plan, those that are still to do or damaged included."""
+    readable = {record.id: record for record in read_runs(store) if record.status != "damaged"}
+    return [readable.get(run.spec.id) or _record_of(run) for run in plan.runs]
+
+
+def _record_of(run: PlannedRun) -> RunRecord:
+    # What the plan knows of a run that the store cannot tell of.
     spec = run.spec
     return RunRecord(
         id=spec.id,
         phase=spec.phase,
-        status="todo",
+        status=run.status,
         backbone=spec.backbone,
         precision=spec.precision,
         method=spec.method,
@@ -39,7 +44,7 @@ def _todo(run: PlannedRun) -> RunRecord:
         intermediate=spec.intermediate,
         task=spec.task,
         seed=spec.seed,
-        reason="",
+        reason=run.reason,
         parents=tuple(spec.parents.values()),
         seconds=None,
         metrics={},
@@ -48,9 +53,10 @@ def _todo(run: PlannedRun) -> RunRecord:
     )
 
 
-def report_inputs(experiment: Experiment, store: Store, plan: Plan) -> dict[str, Any]:
+def report_inputs(
+    experiment: Experiment, plan: Plan, results: Sequence[Result], runs: Sequence[RunRecord]
+) -> dict[str, Any]:
     """The arguments of `write_report` for an experiment."""
-    results, runs = experiment_records(store, plan)
     names = experiment.backbones
     return {
         "results": results,

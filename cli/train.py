@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.machine import MachineSettings
-from adapter_transfer.experiments.plan import Plan, make_plan
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.training.settings import Phase
 from adapter_transfer_cli import options
+from adapter_transfer_cli.choice import RunChoice, chosen_plan
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import console, print_json
+from adapter_transfer_cli.stores import existing_store
 
 
 def register(app: typer.Typer) -> None:
@@ -22,11 +23,13 @@ def register(app: typer.Typer) -> None:
 
 def train(
     config: options.Config,
-    backbone: str = typer.Option(..., help="The scale (one of the configuration's, or any other)."),
-    method: str = typer.Option(..., help="The method."),
-    intermediate: str = typer.Option("none", help="The intermediate task, or none."),
-    phase: str = typer.Option("target", help="Train the `intermediate` alone, or go on to the `target`."),
-    seed: int = typer.Option(1, min=0, help="The run seed."),
+    backbone: str = typer.Option(..., help="The scale, one of the configuration's."),
+    method: str = typer.Option(..., help="The method, one of the configuration's."),
+    intermediate: str = typer.Option("none", help="The intermediate task, one of the configuration's, or none."),
+    phase: Phase = typer.Option("target", help="Train the `intermediate` alone, or go on to the `target`."),
+    seed: int = typer.Option(1, min=0, help="The run seed, one of the configuration's."),
+    precision: str | None = typer.Option(None, help="The precision, where the configuration has several."),
+    composition: str | None = typer.Option(None, help="The composition, where the configuration has several."),
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
     device: options.Device = "auto",
@@ -40,27 +43,15 @@ def train(
 ) -> None:
     """Train one phase of a configuration with one seed (and the intermediate that it stands on, if that is not done).
 
-    The run is the same as in `compare`, and is shared with it. Prints the run's id, which `evaluate` takes.
+    The run is one of those that `plan` lists for the configuration, and is shared with `compare`. Prints the run's id,
+    which `evaluate` takes.
     """
-    if phase not in ("intermediate", "target"):
-        raise ConfigError(f"--phase {phase!r}: allowed are intermediate and target")
-    if phase == "intermediate" and intermediate == "none":
-        raise ConfigError("--phase intermediate needs a task: give one with --intermediate")
-    opened = Store.open(store)
-    single = [f"backbones=[{backbone}]", f"intermediates=[{intermediate}]", f"seeds=[{seed}]"]
-    experiment = read_experiment(config, [*(overrides or ()), *single])
-    chosen = [choice for choice in experiment.methods if choice.name == method]
-    if not chosen:
-        names = ", ".join(choice.name for choice in experiment.methods)
-        raise ConfigError(f"--method {method!r} is not in {config}; it has {names}. Add it with --set methods=[…].")
-    made = make_plan(experiment.model_copy(update={"methods": tuple(chosen)}), opened)
-    phases = ("intermediate",) if phase == "intermediate" else ("intermediate", "target")
-    wanted = Plan(made.name, tuple(run for run in made.runs if run.spec.phase in phases), made.impossible)
-    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, tuple(tracker or ()))
-    run_plan(wanted, opened, settings, workers=1, quiet=quiet or json, debug=debug)
-    for run in wanted.runs:
-        if run.spec.phase == phase:
-            _show(opened, run.spec.id, json)
+    wanted = RunChoice(phase, backbone, method, intermediate, seed, precision, composition)
+    plan = chosen_plan(read_experiment(config, overrides), existing_store(store), wanted)
+    trackers, log_level = tuple(tracker or ()), options.log_level(debug)
+    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, trackers, log_level)
+    opened = run_plan(plan, store, settings, workers=1, quiet=quiet or json, debug=debug)
+    _show(opened, plan.runs[-1].spec.id, json)
 
 
 def _show(store: Store, run_id: str, json: bool) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARY, CLI = "adapter_transfer", "adapter_transfer_cli"
 
 LAYERS = {
-    **dict.fromkeys(("errors", "registry", "languages", "documents", "config", "durable"), 0),
+    **dict.fromkeys(("errors", "registry", "languages", "documents", "config", "canonical", "durable"), 0),
     **dict.fromkeys(("backbones", "tasks"), 1),
     "methods": 2,
     "training": 3,

@@ -14,18 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from enum import IntEnum
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from adapter_transfer import durable
 from adapter_transfer.errors import StoreError
-
-
-class Level(IntEnum):
-    LOW = 1
 
 
 @pytest.fixture
@@ -46,41 +40,6 @@ def sealed(tmp_path: Path) -> Path:
     (directory / "empty").write_bytes(b"")
     durable.seal(directory, step=7)
     return directory
-
-
-# Canonical JSON
-
-
-def test_canonical_json_is_these_bytes() -> None:
-    value = {"b": [1, 1.0, True, None], "a": {"é": "\u2028", "z": (0.1, 1e-8, -0.0)}}
-    assert durable.canonical_json(value) == '{"a":{"z":[0.1,1e-08,-0.0],"é":"\u2028"},"b":[1,1.0,true,null]}'.encode()
-    assert durable.digest({}) == hashlib.sha256(b"{}").hexdigest()
-
-
-def test_canonical_json_survives_order_reading_and_writing() -> None:
-    value = {"lr": 2e-5, "seeds": [0, 1], "method": {"name": "seq_bn", "factor": 16}}
-    shuffled = {"method": {"factor": 16, "name": "seq_bn"}, "seeds": [0, 1], "lr": 0.00002}
-    assert durable.digest(value) == durable.digest(shuffled)
-    assert durable.digest(json.loads(json.dumps(value, indent=4))) == durable.digest(value)
-
-
-def test_canonical_json_tells_values_apart() -> None:
-    values = [1, 1.0, True, "1", None, [1], [[1]], {"1": 1}, 0.1 + 0.2, 0.3, "é", "e\u0301"]
-    assert len({durable.digest(value) for value in values}) == len(values)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "\ud800"])
-def test_canonical_json_refuses_values_that_json_lacks(value: object) -> None:
-    with pytest.raises(ValueError, match=r"\$\.a\[1\]|surrogates"):
-        durable.canonical_json({"a": [0, value]})
-
-
-@pytest.mark.parametrize(
-    "value", [{1: 2}, {"a": {1}}, b"x", Path("x"), np.float64(1.0), np.float32(1.0), Level.LOW, object()]
-)
-def test_canonical_json_refuses_other_types(value: object) -> None:
-    with pytest.raises(TypeError, match=r"^\$"):
-        durable.canonical_json(value)
 
 
 def test_sha256_of_a_file_longer_than_a_chunk(tmp_path: Path) -> None:
@@ -184,7 +143,7 @@ def test_threads_that_write_one_file_leave_one_of_their_contents(tmp_path: Path)
 WRITER = """
 import sys
 from pathlib import Path
-from adapter_transfer import durable
+from adapter_transfer import canonical, durable
 root = Path(sys.argv[1])
 for number in range(1, 3000):  # it is killed long before
     durable.write_json_atomic(root / "state.json", {"number": number, "body": [number] * 3000})

@@ -1,4 +1,7 @@
-"""The wheel holds everything that runs: code, configurations, the sandbox's files, the report's template."""
+"""The wheel holds everything that runs: code, configurations, the sandbox's files, the report's template.
+
+That it also works, installed elsewhere, is what `make wheel-check` shows.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,19 @@ import zipfile
 
 import pytest
 
+from adapter_transfer.sandbox import read_build
+
 NEEDED = (
     "adapter_transfer/py.typed",
     "adapter_transfer/analysis/templates/report.html.j2",
     "adapter_transfer/sandbox/build.json",
-    "adapter_transfer/sandbox/checkpoints/nano/model.safetensors",
-    "adapter_transfer/sandbox/checkpoints/tokenizer/tokenizer.json",
-    "adapter_transfer/sandbox/data/micro-copa/qc/test.jsonl",
-    "adapter_transfer_cli/main.py",
-    "adapter_transfer_configs/demo.yaml",
 )
+#: Top-level folder of the repository -> the package as which it is installed.
+PACKAGES = {
+    "adapter_transfer": "adapter_transfer",
+    "cli": "adapter_transfer_cli",
+    "configs": "adapter_transfer_configs",
+}
 
 
 @pytest.mark.slow
@@ -32,6 +38,8 @@ def test_the_wheel_is_complete(root, tmp_path):
     subprocess.run(command, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert not [name for name in NEEDED if name not in names]
-    sources = list((root / "adapter_transfer").rglob("*.py"))
-    assert not [path for path in sources if path.relative_to(root).as_posix() not in names]
+    needed = {*NEEDED, *(f"adapter_transfer/sandbox/{name}" for name in read_build()["files"])}
+    for folder, package in PACKAGES.items():
+        paths = [path for suffix in ("py", "yaml") for path in (root / folder).rglob(f"*.{suffix}")]
+        needed |= {f"{package}/{path.relative_to(root / folder).as_posix()}" for path in paths}
+    assert sorted(needed - names) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.config import parse, read_text
 from adapter_transfer.errors import (
     AdapterTransferError,
@@ -19,6 +20,7 @@ from adapter_transfer.errors import (
     StoreError,
 )
 from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.experiments.store import Store
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.composition import COMPOSITIONS
 from adapter_transfer_cli.main import app, main
@@ -49,10 +51,16 @@ def run_lines(lines, monkeypatch, folder):
         assert not ended.value.code, line
 
 
-def test_the_short_commands_run_in_order(monkeypatch, tmp_path, capsys):
+def test_the_short_commands_run_in_order_and_the_artifact_loads(monkeypatch, tmp_path, capsys):
     run_lines([line for line in COMMANDS if not line.startswith(LONG)], monkeypatch, tmp_path)
     assert (tmp_path / "my-experiment.yaml").is_file()
     assert (tmp_path / "report.html").is_file()
+    store = Store.open(Path("runs"))
+    runs = {store.read(run_id).run["description"]["phase"]: store.run_dir(run_id) for run_id in store.run_ids()}
+    places = {"backbone": str(BACKBONES["nano"].model_path), **{phase: str(path) for phase, path in runs.items()}}
+    (snippet,) = [text for kind, text in BLOCKS if kind == "python"]
+    exec(snippet, places)
+    assert str(places["model"].active_adapters) == "Stack[next-event, micro-copa]"
 
 
 @pytest.mark.slow

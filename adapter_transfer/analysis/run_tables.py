@@ -78,11 +78,17 @@ def _seed(run: RunRecord) -> Entry:
 
 
 def _failures(runs: Sequence[RunRecord]) -> Iterator[tuple[Entry, ...]]:
-    labels = {"failed": "failed", "partial": "not finished", "todo": "not started", "impossible": "impossible"}
+    labels = {
+        "failed": "failed",
+        "damaged": "damaged",
+        "partial": "not finished",
+        "todo": "not started",
+        "impossible": "impossible",
+    }
     reasons = {"partial": "was begun and not ended; starting again goes on from its last checkpoint"}
     for run in runs:
         reason = run.reason or reasons.get(run.status, "")
-        if run.status in ("failed", "partial", "impossible"):
+        if run.status in ("failed", "damaged", "partial", "impossible"):
             what = f"{run.phase or 'run'} {run.id[:_ID_DIGITS]}: {_cell(run, run.task)}"
             yield _row(labels[run.status], what, _seed(run).text, reason)
     waiting = [run for run in runs if run.status == "todo"]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapter_transfer.backbones.sizes import ParameterCounts, count_parameters
-from adapter_transfer.durable import digest, sha256_file
+from adapter_transfer.canonical import digest
+from adapter_transfer.durable import sha256_file
 from adapter_transfer.errors import DataError
 from adapter_transfer.registry import Registry
 
@@ -79,6 +80,12 @@ class Backbone:
         except (OSError, ValueError) as error:
             raise DataError(f"backbone {self.name!r}: {path} cannot be read ({error})") from None
         return fields
+
+    @property
+    def max_length(self) -> int:
+        """Longest row in tokens: XLM-R counts positions from the padding id + 1; the rows before are unused."""
+        fields = self.config_fields()
+        return int(fields["max_position_embeddings"]) - int(fields["pad_token_id"]) - 1
 
     def parameters(self) -> ParameterCounts:
         """Parameters of the encoder, from its configuration."""

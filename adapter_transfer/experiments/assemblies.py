@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from adapter_transfer.experiments.runs import RunSpec
@@ -12,21 +12,21 @@ from adapter_transfer.methods.composition import COMPOSITIONS
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.training.streams import stream_seed
 
-Artifacts = Mapping[str, Path]
-"""Role of a parent ("intermediate", "target") → its artifact folder."""
+Artifacts = Callable[[str], Path]
+"""Role of a parent ("intermediate", "target") → its artifact folder, checked when it is asked for."""
 
 
 def body_source(spec: RunSpec, artifacts: Artifacts) -> Path | None:
     """The fully fine-tuned body that a run starts from, or None where it starts from the checkpoint."""
     if METHODS[spec.method].kind != "full":
         return None
-    origin = artifacts.get("target" if spec.phase == "evaluation" else "intermediate")
-    return None if origin is None else body_dir(origin)
+    role = "target" if spec.phase == "evaluation" else "intermediate"
+    return body_dir(artifacts(role)) if role in spec.parents else None
 
 
 def training_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
     """What an intermediate or target training puts on its backbone."""
-    lower = artifacts.get("intermediate")
+    lower = artifacts("intermediate") if spec.parents else None
     return Assembly(
         method=METHODS[spec.method],
         settings=dict(spec.method_settings),
@@ -58,17 +58,17 @@ def evaluation_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
         format=TASKS[spec.task].format,
         init_seed=0,  # everything is loaded over what it draws
         adapters=_saved_adapters(spec, artifacts),
-        head_source=head_dir(artifacts["target"], spec.task),
+        head_source=head_dir(artifacts("target"), spec.task),
     )
 
 
 def _saved_adapters(spec: RunSpec, artifacts: Artifacts) -> tuple[AdapterPart, ...]:
     if METHODS[spec.method].kind == "full":
         return ()
-    trained = AdapterPart(spec.task, trains=False, source=adapter_dir(artifacts["target"], spec.task))
+    trained = AdapterPart(spec.task, trains=False, source=adapter_dir(artifacts("target"), spec.task))
     composition = COMPOSITIONS[spec.composition]
     if not composition.keeps_lower:
         return (trained,)
     # A lower adapter that moved was saved with the target; a frozen one is the intermediate run's own.
-    origin = artifacts["target" if composition.trains_lower else "intermediate"]
+    origin = artifacts("target" if composition.trains_lower else "intermediate")
     return (AdapterPart(spec.intermediate, trains=False, source=adapter_dir(origin, spec.intermediate)), trained)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapter_transfer.errors import ConfigError
-from adapter_transfer.experiments.plan import Plan, PlannedRun, run_status, split_ref
+from adapter_transfer.experiments.plan import Plan, planned_run, split_ref
 from adapter_transfer.experiments.runs import RunSpec, evaluation_of
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.languages import expand_languages
@@ -28,11 +28,16 @@ def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = ()) ->
         raise ConfigError(f"run {run_id} is of phase {trained.phase!r}; only target runs are evaluated")
     if stored.manifest is None:
         raise ConfigError(f"run {run_id} is not done; train it to its end first")
+    if trained.id != run_id:
+        raise ConfigError(
+            f"run {run_id} was trained by another version of this program, which computes otherwise; "
+            "train it again with this one, or evaluate it with that one"
+        )
     task = TASKS[trained.task]
     codes = expand_languages(languages) or task.languages["test"]
     missing = [code for code in codes if code not in task.languages["test"]]
     if missing:
         have = ", ".join(task.languages["test"])
         raise ConfigError(f"{task.name!r} has no test items in {', '.join(missing)}; it has {have}")
-    spec = evaluation_of(trained, tuple(split_ref(task, "test", code) for code in codes))
-    return Plan(f"evaluation of {run_id[:12]}", (PlannedRun(spec, run_status(store, spec.id)),), ())
+    spec = evaluation_of(trained, (split_ref(task, "test", code) for code in codes))
+    return Plan(f"evaluation of {run_id[:12]}", (planned_run(store, spec),), ())

@@ -112,6 +112,15 @@ class _Crew:
         theirs.close()
         return _Member(number, process, ours)
 
+    def rehire(self, member: _Member) -> _Member:
+        """Starts a new worker in the place of one that died."""
+        member.pipe.close()
+        member.process.terminate()
+        member.process.join()
+        new = self.hire(member.number)
+        self.members[self.members.index(member)] = new
+        return new
+
 
 @contextmanager
 def _crew(num_workers: int, store: Store, settings: MachineSettings) -> Iterator[_Crew]:
@@ -134,7 +143,7 @@ def _crew(num_workers: int, store: Store, settings: MachineSettings) -> Iterator
 
 def _execute_with(crew: _Crew, schedule: Schedule, record: Callable[[Event], None]) -> None:
     while True:
-        for member in crew.members:
+        for member in list(crew.members):
             if member.current is None:
                 _assign(member, crew, schedule, record)
         working = [member for member in crew.members if member.current is not None]
@@ -151,9 +160,11 @@ def _assign(member: _Member, crew: _Crew, schedule: Schedule, record: Callable[[
     spec = schedule.take(member.last, busy)
     if spec is None:
         return
+    if not member.process.is_alive():  # it died while idle: the run is not to blame
+        member = crew.rehire(member)
     member.current = spec
     record(RunStarted(spec.id, member.number))
-    with suppress(OSError):  # it died while idle; `_hear` finds the pipe closed
+    with suppress(OSError):  # it died just now; `_hear` finds the pipe closed
         member.pipe.send(spec)
 
 
@@ -163,7 +174,7 @@ def _hear(member: _Member, crew: _Crew, record: Callable[[Event], None]) -> None
         event: Event = member.pipe.recv()
     except (EOFError, OSError):
         event = RunFailed(member.current.id, member.number, _cause_of_death(member))
-        crew.members[crew.members.index(member)] = crew.hire(member.number)
+        crew.rehire(member)
     if isinstance(event, RunDone | RunFailed):
         member.last, member.current = member.current, None
     record(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 
@@ -16,8 +17,9 @@ class MachineSettings:
         threads: of torch on the CPU; None lets `execute` share the cores out. Results are bit-identical only at an
             equal count, which is recorded with each run.
         token_budget: padded tokens in a micro-batch.
-        checkpoint_steps: optimizer steps between checkpoints.
+        checkpoint_steps: optimizer steps between checkpoints, at most.
         trackers: accelerate's names of experiment trackers to log to.
+        log_level: of this package's logs in worker processes.
     """
 
     device: DeviceRequest = "auto"
@@ -25,6 +27,7 @@ class MachineSettings:
     token_budget: int = DEFAULT_TOKEN_BUDGET
     checkpoint_steps: int = DEFAULT_CHECKPOINT_STEPS
     trackers: tuple[str, ...] = ()
+    log_level: int = logging.WARNING
 
 
 def available_cores() -> int:

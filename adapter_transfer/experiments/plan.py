@@ -9,25 +9,33 @@ from itertools import product
 from typing import Any, Literal
 
 from adapter_transfer.backbones.zoo import BACKBONES, Precision
-from adapter_transfer.durable import digest
-from adapter_transfer.errors import ConfigError, ImpossibleError
+from adapter_transfer.canonical import digest
+from adapter_transfer.errors import ConfigError, ImpossibleError, StoreError
 from adapter_transfer.experiments.experiment import Experiment, MethodChoice
 from adapter_transfer.experiments.runs import HeadStart, RunSpec, SplitRef, evaluation_of
-from adapter_transfer.experiments.store import Status, Store
+from adapter_transfer.experiments.store import Store
 from adapter_transfer.methods.composition import CompositionRequest, ResolvedComposition, resolve_composition
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.task import ExampleSet, Split, Task, load_examples
 from adapter_transfer.training.settings import TrainingSettings, resolve_training
 
-PlanStatus = Literal["done", "failed", "partial", "todo", "impossible"]
+PlanStatus = Literal["done", "failed", "partial", "damaged", "todo", "impossible"]
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run and how far it is. `failed` and `partial` runs are tried again, from their last checkpoint."""
+    """A run and how far it is.
+
+    `failed` and `partial` runs are tried again, from their last checkpoint. A `damaged` one is left alone: whether its
+    folder is restored from a copy or removed is for its owner to say.
+
+    Attributes:
+        reason: why it failed or cannot be read; empty otherwise.
+    """
 
     spec: RunSpec
     status: PlanStatus
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,13 +65,19 @@ class Plan:
 
     @property
     def todo(self) -> list[RunSpec]:
-        """Runs that are not done."""
-        return [run.spec for run in self.runs if run.status != "done"]
+        """Runs that are not done and can be worked on."""
+        return [run.spec for run in self.runs if run.status not in ("done", "damaged")]
+
+    @property
+    def damaged(self) -> list[PlannedRun]:
+        """Runs that the store holds but that cannot be read."""
+        return [run for run in self.runs if run.status == "damaged"]
 
     def as_json(self) -> dict[str, Any]:
         """For machines: `{"experiment", "runs": [...]}`; impossible cells stand among the runs, without an id."""
         runs = [
-            {"id": run.spec.id, **run.spec.description(), "status": run.status, "reason": None} for run in self.runs
+            {"id": run.spec.id, **run.spec.description(), "status": run.status, "reason": run.reason or None}
+            for run in self.runs
         ]
         runs += [
             {
@@ -119,15 +133,25 @@ def make_plan(experiment: Experiment, store: Store | None = None) -> Plan:
         reasons = dict.fromkeys(cell.reason for cell in impossible)
         raise ImpossibleError(f"no cell of experiment {experiment.name!r} can be run: {' '.join(reasons)}")
     ordered = sorted(specs.values(), key=lambda spec: ("intermediate", "target", "evaluation").index(spec.phase))
-    return Plan(
-        experiment.name, tuple(PlannedRun(spec, run_status(store, spec.id)) for spec in ordered), tuple(impossible)
-    )
+    return Plan(experiment.name, tuple(planned_run(store, spec) for spec in ordered), tuple(impossible))
 
 
-def run_status(store: Store | None, run_id: str) -> PlanStatus:
-    """How far a run is, in the words of a plan."""
-    status: Status = "absent" if store is None else store.status(run_id)
-    return "todo" if status == "absent" else status
+def planned_run(store: Store | None, spec: RunSpec) -> PlannedRun:
+    """A run with what `store` knows of it. What it says of itself is read, so that damage is found before work starts.
+
+    Artifacts and predictions are not read: a plan of thousands of runs should take seconds.
+    """
+    if store is None:
+        return PlannedRun(spec, "todo")
+    try:
+        status = store.status(spec.id)
+        if status == "absent":
+            return PlannedRun(spec, "todo")
+        failure = store.read(spec.id).failure
+    except StoreError as error:
+        return PlannedRun(spec, "damaged", str(error))
+    # Another process may be trying it again this moment: a failure that is gone is none.
+    return PlannedRun(spec, status, str(failure.get("error", "")) if failure else "")
 
 
 @dataclass(frozen=True)
@@ -189,9 +213,16 @@ class _CellBuilder:
         return evaluation_of(trained, refs)
 
     def _settings(self, task: Task, phase: Literal["intermediate", "target"]) -> TrainingSettings:
-        return resolve_training(
+        settings = resolve_training(
             self.experiment.rules, phase=phase, method=self.choice.name, backbone=self.backbone, task=task.name
         )
+        longest = BACKBONES[self.backbone].max_length
+        if settings.max_length > longest:
+            raise ConfigError(
+                f"training: max_length {settings.max_length} is more than backbone {self.backbone!r} has positions "
+                f"for; at most {longest}"
+            )
+        return settings
 
     def _backbone_digest(self) -> str:
         data = self._tokenizer_data()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from adapter_transfer.errors import StoreError
 from adapter_transfer.experiments.store import Store, StoredRun
 
-RecordStatus: TypeAlias = Literal["done", "partial", "todo", "failed", "impossible"]
+RecordStatus: TypeAlias = Literal["done", "partial", "todo", "failed", "damaged", "impossible"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,8 @@ class RunRecord:
     """What became of one run.
 
     Attributes:
-        reason: why it failed, is impossible or does not count; empty otherwise.
+        status: "damaged" where the run's files cannot be read; every name that they held is empty then.
+        reason: why it failed, is damaged or impossible; empty otherwise.
         parents: ids of the runs that it stands on.
         seconds: wall clock, of a done run.
         metrics: `metrics.json` of a done run.
@@ -98,7 +99,12 @@ def read_results(store: Store) -> list[Result]:
     Raises:
         StoreError: if the store's folder cannot be read.
     """
-    stored = {run_id: run for run_id, run in _read_all(store) if isinstance(run, StoredRun)}
+    stored: dict[str, StoredRun] = {}
+    for run_id, found in _read_all(store):
+        if isinstance(found, StoredRun):
+            stored[run_id] = found
+        else:
+            logger.warning("run %s cannot be read: %s", run_id, found)
     results: list[Result] = []
     for run in stored.values():
         if run.manifest is None:
@@ -126,6 +132,17 @@ def read_runs(store: Store) -> list[RunRecord]:
     return sorted(records, key=_run_order)
 
 
+def without_repeats(results: Iterable[Result]) -> list[Result]:
+    """One result for each target run and language, in the order of `read_results`: of repeats, the first run id's.
+
+    A target run may be evaluated more than once, on sets of languages that overlap; there they say one thing twice.
+    """
+    kept: dict[tuple[str, str], Result] = {}
+    for result in sorted(results, key=lambda result: result.run):
+        kept.setdefault((result.target_run, result.language), result)
+    return sorted(kept.values(), key=_order)
+
+
 def result_to_json(result: Result) -> dict[str, Any]:
     """A result as `results --json` prints it: the fields of `Result` under their own names."""
     return dataclasses.asdict(result)
@@ -147,7 +164,6 @@ def _read_all(store: Store) -> Iterator[tuple[str, StoredRun | StoreError]]:
         try:
             yield run_id, store.read(run_id)
         except StoreError as error:
-            logger.warning("run %s cannot be read: %s", run_id, error)
             yield run_id, error
 
 
@@ -210,7 +226,7 @@ def _unreadable(run_id: str, error: StoreError) -> RunRecord:
     names = dict.fromkeys(("phase", "backbone", "precision", "method", "composition", "intermediate", "task"), "")
     return RunRecord(
         id=run_id,
-        status="failed",
+        status="damaged",
         reason=str(error),
         seed=-1,
         parents=(),

@@ -7,12 +7,12 @@ no order of keys, no token budget, worker, device or checkpoint interval.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from adapter_transfer.backbones.zoo import Precision
-from adapter_transfer.durable import digest
+from adapter_transfer.canonical import digest
 from adapter_transfer.methods.composition import ResolvedComposition
 from adapter_transfer.training.settings import TrainingSettings
 
@@ -116,10 +116,11 @@ class RunSpec:
         )
 
 
-def evaluation_of(trained: RunSpec, test_items: tuple[SplitRef, ...]) -> RunSpec:
-    """The run that evaluates a target run on test items, one reference a language."""
+def evaluation_of(trained: RunSpec, test_items: Iterable[SplitRef]) -> RunSpec:
+    """The run that evaluates a target run on test items, one reference a language, in whatever order they are given."""
     parents = {**trained.parents, "target": trained.id}
-    return replace(trained, phase="evaluation", data=test_items, parents=parents)
+    ordered = tuple(sorted(test_items, key=lambda ref: ref.language))
+    return replace(trained, phase="evaluation", data=ordered, parents=parents)
 
 
 def _refs_to_json(refs: tuple[SplitRef, ...]) -> dict[str, str]:

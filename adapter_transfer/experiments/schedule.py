@@ -40,10 +40,12 @@ class Schedule:
         ready = [spec for spec in self._specs.values() if self._is_ready(spec)]
         if not ready:
             return None
-        backbone = last.backbone if last else None
 
-        def preference(spec: RunSpec) -> tuple[bool, bool, float]:
-            return spec.backbone == backbone, spec.backbone not in busy_backbones, self._weights[spec.id]
+        def preference(spec: RunSpec) -> tuple[bool, bool, bool, float]:
+            same = last is not None and (spec.backbone, spec.precision) == (last.backbone, last.precision)
+            # Adapters share a loaded backbone; full fine-tuning loads its own.
+            stays = same and last is not None and spec.method == last.method
+            return same, stays, spec.backbone not in busy_backbones, self._weights[spec.id]
 
         chosen = max(ready, key=preference)
         self._taken.add(chosen.id)

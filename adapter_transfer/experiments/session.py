@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from adapter_transfer.backbones.loading import DTYPES, TokenizerText, load_body, load_tokenizer
 from adapter_transfer.backbones.sizes import count_parameters
 from adapter_transfer.backbones.zoo import BACKBONES
-from adapter_transfer.durable import digest
+from adapter_transfer.canonical import digest
 from adapter_transfer.errors import DataError
 from adapter_transfer.experiments.assemblies import Artifacts, body_source, evaluation_assembly, training_assembly
 from adapter_transfer.experiments.machine import MachineSettings
@@ -25,7 +26,7 @@ from adapter_transfer.experiments.store import RunDirectory, Store
 from adapter_transfer.methods.attach import with_flexible_heads
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.encoding import EncodedExamples, encode, take
+from adapter_transfer.tasks.encoding import EncodedExamples, encode, require_legible, take
 from adapter_transfer.training.loop import Progress
 from adapter_transfer.training.phases import PhasePaths, TrainingPhase, run_evaluation_phase, run_training_phase
 from adapter_transfer.training.runtime import Runtime, make_accelerator
@@ -61,7 +62,9 @@ class Session:
             try:
                 run = self._evaluate if spec.phase == "evaluation" else self._train
                 with _tracked(runtime, spec):
-                    directory.commit(run(spec, directory, runtime, on_progress))
+                    metrics = run(spec, directory, runtime, on_progress)
+                # run.json tells of the first attempt; a run may be finished by another machine or version.
+                directory.commit({**metrics, "finished_by": self._provenance(runtime)})
             except BaseException as error:
                 self._model = None  # in whatever state the failure left it
                 if isinstance(error, Exception):
@@ -107,10 +110,14 @@ class Session:
         )
 
     def _parent_artifacts(self, spec: RunSpec) -> Artifacts:
-        """The artifact folders of the parents by role, their digests checked."""
-        for parent in spec.parents.values():
-            self.store.verify(parent)
-        return {role: self.store.run_dir(parent) / "artifact" for role, parent in spec.parents.items()}
+        """Gives the artifact folders of parents by role; digests are checked once, of those that are needed."""
+
+        @cache
+        def artifact(role: str) -> Path:
+            self.store.verify(spec.parents[role])
+            return self.store.run_dir(spec.parents[role]) / "artifact"
+
+        return artifact
 
     def _load(self, spec: RunSpec, runtime: Runtime, trained_dir: Path | None) -> Any:
         is_full = METHODS[spec.method].kind == "full"
@@ -121,6 +128,7 @@ class Session:
             return self._model[1]
         self._model = None  # before the next is loaded: two of them may not fit
         tokenizer = self._tokenizer(spec)
+        self._require_unchanged(spec)
         body = load_body(
             BACKBONES[spec.backbone],
             dtype=dtype,
@@ -134,8 +142,18 @@ class Session:
             self._model = (key, model)
         return model
 
+    def _require_unchanged(self, spec: RunSpec) -> None:
+        """Refuses a backbone whose files are no longer those that the run's identity was made of."""
+        texts = digest([ref.digest for ref in spec.tokenizer_data]) if spec.tokenizer_data else None
+        if BACKBONES[spec.backbone].digest(texts) != spec.backbone_digest:
+            raise DataError(
+                f"backbone {spec.backbone!r} is not the one this run was planned or trained with: its weights, "
+                "configuration or tokenizer have changed. Restore them, or plan again to make new runs."
+            )
+
     def _tokenizer(self, spec: RunSpec) -> Any:
         if spec.backbone_digest not in self._tokenizers:
+            self._require_unchanged(spec)
             text = None
             if spec.tokenizer_data:
                 refs = spec.tokenizer_data
@@ -155,6 +173,8 @@ class Session:
         if examples.digest != ref.digest:
             raise DataError(f"{ref.task}/{ref.split}/{ref.language} has changed since the plan was made; start again")
         encoded = encode(examples, TASKS[ref.task].format, self._tokenizer(spec), spec.training.max_length)
+        if BACKBONES[spec.backbone].trains_tokenizer:
+            require_legible(encoded, self._tokenizer(spec).unk_token_id, f"{ref.task}/{ref.split}/{ref.language}")
         self._encodings[key] = encoded
         if len(self._encodings) > _ENCODINGS_KEPT:
             self._encodings.popitem(last=False)
@@ -186,9 +206,11 @@ class Session:
             "id": spec.id,
             "identity": spec.identity(),
             "description": spec.description(),
-            "versions": versions(),
-            "machine": machine(runtime.device),
+            **self._provenance(runtime),
         }
+
+    def _provenance(self, runtime: Runtime) -> dict[str, Any]:
+        return {"versions": versions(), "machine": {**machine(runtime.device), "token_budget": runtime.token_budget}}
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
 from adapter_transfer import durable
+from adapter_transfer.canonical import digest
 from adapter_transfer.durable import JSONObject, storage_errors
 from adapter_transfer.errors import StoreError
 from adapter_transfer.experiments.lease import Lease
@@ -201,7 +202,7 @@ class Store:
             if stored is None:
                 durable.write_json_atomic(path / "run.json", dict(run))
                 stored = dict(run)
-            elif durable.digest(stored.get("identity")) != durable.digest(run.get("identity")):
+            elif digest(stored.get("identity")) != digest(run.get("identity")):
                 raise StoreError(f"{path} holds a run of another identity than {run_id}. {_redo(path)}")
             for name in ("failure.json", *_MADE_AT_THE_END):
                 _remove_if_there(path / name)

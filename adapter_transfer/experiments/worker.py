@@ -5,6 +5,7 @@ The session is imported inside `open_session`: a parent that only hands out runs
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -77,6 +78,8 @@ def main(number: int, store_root: Path, settings: MachineSettings, pipe: Connect
     # Ctrl-C goes to the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.basicConfig(format=f"worker {number}: %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("adapter_transfer").setLevel(settings.log_level)
     run = open_session(Store.open(store_root), settings)
     while True:
         try:

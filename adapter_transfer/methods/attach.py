@@ -18,6 +18,7 @@ from adapters.composition import Stack
 from adapters.loading import AdapterLoader
 from transformers import PreTrainedModel
 
+from adapter_transfer.canonical import digest
 from adapter_transfer.errors import DataError
 from adapter_transfer.methods import weights
 from adapter_transfer.methods.catalog import Method
@@ -61,7 +62,8 @@ class Assembly:
         format: of the task, which shapes the head.
         head_source: folder of a saved head whose weights it starts from; None starts anew.
         trains_body: full fine-tuning.
-        init_seed: of everything that starts anew.
+        init_seed: of everything that starts anew. Each module draws under its own name, so that a head or an adapter
+            starts from the same numbers whatever else stands on the body: cells are compared, not their luck.
     """
 
     method: Method
@@ -106,14 +108,14 @@ def assemble(model: Any, assembly: Assembly) -> None:
         DataError: if a saved adapter or head is missing, damaged or does not fit.
     """
     reference = next(model.base_model.parameters())
-    for number, part in enumerate(assembly.adapters):
-        with _seeded(assembly.init_seed + number):
+    for part in assembly.adapters:
+        with _seeded(assembly.init_seed, f"adapter/{part.name}"):
             model.add_adapter(part.name, config=_adapter_config(assembly))
         # fp32 master weights, whatever the backbone's precision is.
         model.adapter_to(part.name, device=reference.device, dtype=torch.float32)
         if part.source is not None:
             weights.load_adapter(part.source, part.name, adapter_weights(model, part.name))
-    with _seeded(assembly.init_seed + len(assembly.adapters)):
+    with _seeded(assembly.init_seed, "head"):
         add_head(model, assembly.head, assembly.format)
     model.heads[assembly.head].to(device=reference.device, dtype=torch.float32)
     if assembly.head_source is not None:
@@ -202,8 +204,8 @@ def _freeze(model: Any, assembly: Assembly) -> None:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def _seeded(seed: int, name: str) -> Iterator[None]:
     """New modules draw from torch's global generator; this makes the draw theirs alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(int(digest([seed, name])[:15], 16))
         yield

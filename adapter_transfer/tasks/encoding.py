@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from adapter_transfer.errors import DataError
 from adapter_transfer.tasks.formats import Format
 from adapter_transfer.tasks.task import ExampleSet
 
@@ -78,6 +79,33 @@ def encode(example_set: ExampleSet, format: Format, tokenizer: Tokenizer, max_le
         format=format,
         num_truncated=num_truncated,
     )
+
+
+MAX_UNKNOWN_SHARE = 0.01
+MAX_IDENTICAL_SHARE = 0.01
+
+
+def require_legible(encoded: EncodedExamples, unknown_id: int, name: str) -> None:
+    """Makes sure that a tokenizer trained here can tell the texts apart: else every score would be noise.
+
+    Args:
+        name: of the split, for the message.
+
+    Raises:
+        DataError: if 1 % of the tokens or more are unknown, or 1 % of the examples or more have two choices that are
+            encoded alike.
+    """
+    unknown = float((encoded.tokens == unknown_id).mean())
+    rows_each = encoded.format.rows_per_example
+    texts = [encoded.row(row).tobytes() for row in range(len(encoded.row_lengths))]
+    groups = (texts[start : start + rows_each] for start in range(0, len(texts), rows_each))
+    identical = sum(len(set(group)) < len(group) for group in groups) / len(encoded)
+    for share, limit, what in (
+        (unknown, MAX_UNKNOWN_SHARE, "of the tokens are unknown to the tokenizer"),
+        (identical, MAX_IDENTICAL_SHARE, "of the examples have choices that it encodes alike"),
+    ):
+        if share >= limit:
+            raise DataError(f"{name}: {share:.1%} {what}; allowed is less than {limit:.0%}. Give it more text.")
 
 
 def concatenate(parts: Sequence[EncodedExamples]) -> EncodedExamples:

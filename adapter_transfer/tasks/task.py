@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from adapter_transfer.durable import digest
+from adapter_transfer.canonical import digest
 from adapter_transfer.errors import DataError
 from adapter_transfer.tasks.formats import Example, Format
 from adapter_transfer.tasks.sources import Row, Source

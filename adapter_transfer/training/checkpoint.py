@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError
 
 from adapter_transfer import durable
+from adapter_transfer.canonical import canonical_json
 from adapter_transfer.durable import JSONObject, storage_errors
 from adapter_transfer.errors import StoreError
 
@@ -258,7 +259,7 @@ def _tensor_name(parameter: str, key: str) -> str:
 def _plain(values: Mapping[str, object], where: str) -> JSONObject:
     """A copy of plain values as JSON gives them back (tuples become lists)."""
     try:
-        return durable.parse_json(durable.canonical_json(dict(values)), Path(where))
+        return durable.parse_json(canonical_json(dict(values)), Path(where))
     except TypeError as error:
         raise TypeError(f"the optimizer's state of {where} is neither tensor nor JSON: {error}") from error
 

@@ -7,13 +7,13 @@ It is a function of its inputs and the run seed: data order, dropout and initial
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from adapter_transfer.errors import RunFailedError
@@ -87,7 +87,10 @@ def fit(inputs: FitInputs) -> TrainingPosition:
     num_steps = num_training_steps(len(inputs.train), settings)
     validation_steps = _validation_steps(len(inputs.train), num_steps, settings)
     has_dropout = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in inputs.model.modules())
-    losses: list[torch.Tensor] = []
+    window = log_window(num_steps)
+    # Losses of the open window; read back from the device when it closes, and at a checkpoint.
+    losses = [torch.tensor(loss, device=runtime.device) for loss in position.open_losses]
+    last_save = time.monotonic()
     started = time.monotonic() - position.seconds
     inputs.model.train()
     for step in range(position.step, num_steps):
@@ -104,15 +107,17 @@ def fit(inputs: FitInputs) -> TrainingPosition:
         norm = apply_gradients(optimizer, list(parameters.values()), rate, settings.max_grad_norm)
         losses.append(loss)
         position = replace(position, step=step + 1, seconds=time.monotonic() - started)
-        is_validation, is_last = step + 1 in validation_steps, step + 1 == num_steps
-        is_checkpoint = (step + 1) % runtime.checkpoint_steps == 0
-        if len(losses) == _LOG_EVERY or is_validation or is_last or is_checkpoint:
+        is_last = step + 1 == num_steps
+        if len(losses) == window or is_last:
             position = _log(inputs, history, position, losses, norm, rate, num_steps)
             losses = []
-        if is_validation:
+        if step + 1 in validation_steps:
             position, best = _validate(inputs, history, position, best, num_steps)
-        if is_checkpoint and not is_last:
+        is_due = time.monotonic() - last_save >= runtime.checkpoint_seconds
+        if not is_last and (is_due or (step + 1) % runtime.checkpoint_steps == 0):
+            position = replace(position, open_losses=tuple(_read(losses, position.step, num_steps)))
             save(inputs.progress_dir, position, inputs.parameters, best, optimizer)
+            last_save = time.monotonic()
     if settings.select == "best":
         with torch.no_grad():
             for name, tensor in best.items():
@@ -153,15 +158,7 @@ def _log(
     rate: float,
     num_steps: int,
 ) -> TrainingPosition:
-    # The only place in a step that waits for the device.
-    values = torch.stack(losses).float().cpu().numpy()
-    if not np.isfinite(values).all():
-        first = position.step - len(values) + int(np.flatnonzero(~np.isfinite(values))[0]) + 1
-        raise RunFailedError(
-            f"the training loss is no longer a number at step {first} of {num_steps}; "
-            "try a lower learning_rate, a longer warm-up, or fp32"
-        )
-    mean = float(values.mean())
+    mean = statistics.fmean(_read(losses, position.step, num_steps))
     record = {
         "step": position.step,
         "epoch": position.step * inputs.settings.batch_size / len(inputs.train),
@@ -176,6 +173,23 @@ def _log(
     inputs.on_progress(Progress(position.step, num_steps, loss=mean))
     first_loss = mean if position.train_loss_first is None else position.train_loss_first
     return replace(position, train_loss_first=first_loss, train_loss_last=mean)
+
+
+def log_window(num_steps: int) -> int:
+    """Steps whose losses are averaged to one record: 10, or fewer where a training is so short."""
+    return max(1, min(_LOG_EVERY, num_steps // 4))
+
+
+def _read(losses: list[torch.Tensor], step: int, num_steps: int) -> list[float]:
+    """The losses up to `step` as numbers: the only place in the loop that waits for the device."""
+    values: list[float] = torch.stack(losses).float().cpu().tolist() if losses else []
+    for index, value in enumerate(values):
+        if not math.isfinite(value):
+            raise RunFailedError(
+                f"the training loss is no longer a number at step {step - len(values) + index + 1} of {num_steps}; "
+                "try a lower learning_rate, a longer warm-up, or fp32"
+            )
+    return values
 
 
 def validate(inputs: FitInputs) -> Score:

@@ -26,7 +26,8 @@ class TrainingPosition:
         step: optimizer steps done.
         best_step: step of the best validation so far; 0 before the first.
         validations_since_best: for early stopping.
-        train_loss_first, train_loss_last: mean loss of the first and the last steps (up to 10) done.
+        train_loss_first, train_loss_last: mean loss of the first and of the last window of steps (see `log_window`).
+        open_losses: of the steps done in the window that is not full yet.
         seconds: spent in training so far, over all attempts.
     """
 
@@ -37,6 +38,7 @@ class TrainingPosition:
     validations_since_best: int = 0
     train_loss_first: float | None = None
     train_loss_last: float | None = None
+    open_losses: tuple[float, ...] = ()
     stopped_early: bool = False
     seconds: float = 0.0
 
@@ -56,7 +58,8 @@ def save(
     tensors = {f"weights/{name}": parameter.detach() for name, parameter in parameters.items()}
     tensors |= {f"best/{name}": tensor for name, tensor in best.items()} | moments
     # JSON has no infinity; before the first validation there is no best loss.
-    fields = asdict(position) | {"best_loss": None if math.isinf(position.best_loss) else position.best_loss}
+    changes = {"open_losses": list(position.open_losses)}
+    fields = asdict(position) | changes | {"best_loss": None if math.isinf(position.best_loss) else position.best_loss}
     checkpoint.save_checkpoint(
         progress_dir, position.step, tensors=tensors, state={"position": fields, "optimizer": scalars}
     )
@@ -85,7 +88,8 @@ def resume(
             parameter.copy_(found.tensors[f"weights/{name}"])
     logger.info("resumed at step %d", found.step)
     best = {name: found.tensors[f"best/{name}"] for name in parameters if f"best/{name}" in found.tensors}
-    return TrainingPosition(**(fields | {"best_loss": best_loss})), best
+    changes = {"best_loss": best_loss, "open_losses": tuple(fields["open_losses"])}
+    return TrainingPosition(**(fields | changes)), best
 
 
 def _optimizer_order(parameters: Parameters) -> list[str]:

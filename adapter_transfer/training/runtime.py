@@ -6,8 +6,10 @@ Owns accelerate.
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,12 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.errors import ConfigError, DeviceError
 from adapter_transfer.registry import unknown_name_message
-from adapter_transfer.training.settings import DEFAULT_CHECKPOINT_STEPS, DEFAULT_TOKEN_BUDGET, DeviceRequest
+from adapter_transfer.training.settings import (
+    DEFAULT_CHECKPOINT_SECONDS,
+    DEFAULT_CHECKPOINT_STEPS,
+    DEFAULT_TOKEN_BUDGET,
+    DeviceRequest,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +39,15 @@ class Runtime:
     Attributes:
         accelerator: accelerate's, for autocast, backward, clipping and trackers.
         token_budget: padded tokens in a micro-batch.
-        checkpoint_steps: optimizer steps between two checkpoints.
+        checkpoint_steps: optimizer steps between two checkpoints, at most.
+        checkpoint_seconds: seconds between two checkpoints, at most.
         pad_id: the tokenizer's.
     """
 
     accelerator: Accelerator
     token_budget: int = DEFAULT_TOKEN_BUDGET
     checkpoint_steps: int = DEFAULT_CHECKPOINT_STEPS
+    checkpoint_seconds: float = DEFAULT_CHECKPOINT_SECONDS
     pad_id: int = 1
     trackers: tuple[str, ...] = field(default=())
 
@@ -63,19 +72,40 @@ def make_accelerator(
         DeviceError: as `require_device`.
     """
     require_device(device)
-    _require_trackers(trackers)
+    require_trackers(trackers)
     # accelerate keeps precision and device in process-wide state; a worker goes from one precision to another.
     AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(
-        cpu=device == "cpu",
-        mixed_precision="bf16" if precision == "bf16" else "no",
-        log_with=list(trackers) or None,
-        project_dir=logging_dir,
-    )
+    with _hidden_accelerate_settings():
+        return Accelerator(
+            # Named, because accelerate's own choice takes whatever there is (an integrated GPU, say).
+            cpu=device == "cpu" or not torch.cuda.is_available(),
+            mixed_precision="bf16" if precision == "bf16" else "no",
+            log_with=list(trackers) or None,
+            project_dir=logging_dir,
+        )
 
 
-def _require_trackers(names: tuple[str, ...]) -> None:
-    # accelerate itself leaves out what is not installed, with a word at debug level only.
+@contextmanager
+def _hidden_accelerate_settings() -> Iterator[None]:
+    """Hides what `accelerate config` or a user's shell has set for other programs.
+
+    ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4, for one, divides every gradient by 4 without a word.
+    """
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("ACCELERATE_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def require_trackers(names: tuple[str, ...]) -> None:
+    """Makes sure that every tracker is known and installed.
+
+    accelerate itself leaves out what is not installed, with a word at debug level only.
+
+    Raises:
+        ConfigError: naming what is wrong.
+    """
     installed = sorted(map(str, get_available_trackers()))
     for name in names:
         if name not in LOGGER_TYPE_TO_CLASS:

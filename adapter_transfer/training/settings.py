@@ -19,7 +19,9 @@ DeviceRequest = Literal["auto", "cpu", "cuda"]
 DEFAULT_TOKEN_BUDGET = 4096
 """Padded tokens in a micro-batch: fits small cards, and on the CPU more is no faster."""
 DEFAULT_CHECKPOINT_STEPS = 200
-"""Optimizer steps between two checkpoints."""
+"""Optimizer steps between two checkpoints, at most."""
+DEFAULT_CHECKPOINT_SECONDS = 60.0
+"""Seconds between two checkpoints, at most: with a large model 200 steps may be hours."""
 
 
 class TrainingSettings(Settings):
@@ -55,7 +57,7 @@ class TrainingSettings(Settings):
     """Gradients are scaled down to this global norm; null leaves them."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Of hidden states, attention and head; null keeps the checkpoint's."""
-    validate_every: Literal["epoch"] | int = "epoch"
+    validate_every: Literal["epoch"] | Annotated[int, Field(gt=0)] = "epoch"
     """Validate in English after each epoch, or after so many steps, and at the end."""
     select: Literal["best", "last"] = "best"
     """Keep the weights that were best in English validation (accuracy, then loss), or the last ones."""
@@ -92,11 +94,12 @@ class RuleBase(Settings):
 
 
 def _optional_fields() -> dict[str, Any]:
-    # The rule has every hyper-parameter as an optional field, so that each is declared once, above.
+    # A rule has every hyper-parameter, declared once above. What it leaves out is None without being checked; what it
+    # says is checked as above, so that null is taken only where null means something.
     fields: dict[str, Any] = {}
     for name, info in TrainingSettings.model_fields.items():
         constrained: Any = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
-        fields[name] = (constrained | None, Field(None, description=info.description))
+        fields[name] = (constrained, Field(None, description=info.description, validate_default=False))
     return fields
 
 

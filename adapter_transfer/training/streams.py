@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adapter_transfer.durable import canonical_json
+from adapter_transfer.canonical import canonical_json
 
 
 def stream_seed(seed: int, *purpose: str | int) -> int:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from adapter_transfer_cli.main import main
+
+SMALL = """
+name: small
+backbones: [nano]
+methods: [{name: seq_bn, settings: {reduction_factor: 4}}]
+intermediates: [none, next-event]
+target: micro-copa
+languages: [en, qa]
+seeds: [1]
+training:
+  - {learning_rate: 1e-3, batch_size: 8, epochs: 1, max_length: 64, max_train_examples: 16}
+"""
 
 
 @dataclass
@@ -36,3 +50,12 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     yield run
     output.console.cache_clear()
     output.errors.cache_clear()
+    logging.getLogger("adapter_transfer").setLevel(logging.NOTSET)  # --debug lasts as long as the process
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """The file of a small experiment: five runs that take seconds."""
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return str(path)

@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import json
-import re
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-VERBS = [
-    "demo",
-    "compare",
-    "plan",
-    "status",
-    "results",
-    "report",
-    "train",
-    "evaluate",
-    "cp",
-    "validate",
-    "schema",
-    "doctor",
-    "ls",
-    "sandbox",
-]
-SMALL = """
-name: small
-backbones: [nano]
-methods: [{name: seq_bn, settings: {reduction_factor: 4}}]
-intermediates: [none, next-event]
-target: micro-copa
-languages: [en, qa]
-seeds: [1]
-training:
-  - {learning_rate: 1e-3, batch_size: 8, epochs: 1, max_length: 64, max_train_examples: 16}
-"""
+from adapter_transfer_cli import train
+from adapter_transfer_cli.main import app
 
-
-@pytest.fixture
-def config(tmp_path: Path) -> str:
-    path = tmp_path / "small.yaml"
-    path.write_text(SMALL)
-    return str(path)
+OPTIONS = {
+    "demo": {"--json", "--quiet", "--debug"},
+    "compare": {"--json", "--quiet", "--debug"},
+    "plan": {"--json", "--quiet", "--debug"},
+    "status": {"--json", "--quiet", "--debug"},
+    "results": {"--json", "--quiet", "--debug"},
+    "report": {"--json", "--quiet", "--debug"},
+    "train": {"--json", "--quiet", "--debug"},
+    "evaluate": {"--json", "--quiet", "--debug"},
+    "validate": {"--json", "--quiet", "--debug"},
+    "cp": {"--quiet", "--debug"},
+    "sandbox build": {"--quiet", "--debug"},
+    "sandbox verify": {"--quiet", "--debug"},
+    "doctor": {"--json", "--debug"},
+    "ls backbones": {"--json", "--debug"},
+    "ls tasks": {"--json", "--debug"},
+    "ls methods": {"--json", "--debug"},
+    "ls configs": {"--json", "--debug"},
+    "schema": {"--debug"},
+}
+"""Verb → its part of the shared options: --json where results are printed, --quiet where there are notes."""
+VERBS = sorted({verb.split()[0] for verb in OPTIONS})
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -51,6 +43,17 @@ def test_every_verb_has_help_with_an_example(call, verb):
     answer = call(verb, "--help")
     assert answer.code == 0
     assert "Example: adapter-transfer " + verb in answer.out
+
+
+def test_the_options_of_the_verbs_are_even():
+    def leaves(command, name):
+        for word, inner in getattr(command, "commands", {}).items():
+            yield from leaves(inner, f"{name} {word}".strip())
+        if not hasattr(command, "commands"):
+            yield name, {option for parameter in command.params for option in parameter.opts}
+
+    shared = {"--json", "--quiet", "--debug"}
+    assert {name: options & shared for name, options in leaves(get_command(app), "")} == OPTIONS
 
 
 @pytest.mark.parametrize("what", ["backbones", "tasks", "methods", "configs"])
@@ -105,8 +108,35 @@ def test_a_whole_experiment_through_the_command_line(call, config, tmp_path):
     assert call("report", config, *store, "-o", str(tmp_path / "page.html")).code == 0
     assert (tmp_path / "page.html").stat().st_size > 100_000
     target = next(run["id"] for run in plan["runs"] if run["phase"] == "target")
-    evaluated = call("evaluate", target[:10], "--language", "qb", *store, "--device", "cpu", "--json")
-    assert [row["language"] for row in json.loads(evaluated.out)] == ["qb"]
+    evaluated = call("evaluate", target[:10], "--language", "sandbox", *store, "--device", "cpu", "--json")
+    assert [row["language"] for row in json.loads(evaluated.out)] == ["qa", "qb", "qc"]
+    once = json.loads(call("results", *store, "--json", "--language", "sandbox").out)
+    rows = [(row["target_run"], row["language"]) for row in once]
+    assert sorted(set(rows)) == sorted(rows)
+    assert len(rows) == 4
+    assert call("results", *store, "--seed", "7", "--quiet").out == ""
+    page = str(tmp_path / "page.html")
+    assert json.loads(call("report", config, *store, "-o", page, "--json").out) == {"report": page}
+    a_damaged_run_is_told(call, config, store, Path(store[1]) / "runs" / target)
+
+
+def a_damaged_run_is_told(call, config, store, folder):
+    (folder / "manifest.json").write_text("{}")
+    answer = call("compare", config, *store, "--device", "cpu", "--set", "seeds=[1,2]", "--json")
+    assert answer.code == 3
+    assert str(folder) in answer.err
+    assert "Restore the folder" in answer.err
+    assert json.loads(answer.out)["results"], "what can be shown is shown"
+    for arguments in ((), (config,)):
+        status = call("status", *arguments, *store, "--json")
+        assert status.code == 0
+        (damaged,) = [run for run in json.loads(status.out)["runs"] if run["status"] == "damaged"]
+        assert damaged["id"] == folder.name
+        assert "manifest.json is damaged" in damaged["reason"]
+        assert "damaged " + folder.name[:12] in call("status", *arguments, *store).out
+    plan = call("plan", config, *store)
+    assert plan.code == 0
+    assert "manifest.json is damaged" in plan.out
 
 
 def test_train_one_phase(call, config, tmp_path):
@@ -120,6 +150,59 @@ def test_train_one_phase(call, config, tmp_path):
     assert done == [trained["id"]]
 
 
+@pytest.mark.parametrize("changes", [(), ("--set", "backbones=[real-text-random]")])
+def test_train_trains_the_runs_of_the_plan(call, config, tmp_path, monkeypatch, changes):
+    changes = (*changes, "--set", "intermediates=[none,next-event,event-nli]", "--store", str(tmp_path / "store"))
+    backbone = "real-text-random" if len(changes) > 4 else "nano"
+    trained = []
+
+    def capture(plan, *_, **__):
+        trained.extend(run.spec.id for run in plan.runs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "run_plan", capture)
+    choice = ("--backbone", backbone, "--method", "seq_bn", "--intermediate", "next-event")
+    assert call("train", config, *choice, *changes).code == 130
+    planned = json.loads(call("plan", config, *changes, "--json").out)["runs"]
+    wanted = [run["id"] for run in planned if run["intermediate"] == "next-event" and run["phase"] != "evaluation"]
+    assert trained == wanted
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_no_store_yet(call, config, tmp_path, make):
+    folder = tmp_path / "store"
+    if make:
+        folder.mkdir()
+    assert call("plan", config, "--store", str(folder)).code == 0
+    checks = json.loads(call("doctor", "--store", str(folder), "--json").out)
+    (check,) = [check for check in checks if check["check"] == "store"]
+    assert check["ok"]
+    assert "will be made" in check["detail"]
+    assert (list(folder.iterdir()) if make else folder.exists()) in ([], False)
+
+
+def test_comparing_for_machines_is_json_even_if_nothing_is_finished(call, config, tmp_path):
+    store = ("--store", str(tmp_path / "store"), "--device", "cpu", "--threads", "1")
+    answer = call("compare", config, *store, "--json", "--set", "training.0.learning_rate=1e30")
+    assert answer.code == 5
+    assert json.loads(answer.out) == {"experiment": "small", "report": None, "results": []}
+
+
+def test_debug_reaches_the_workers(call, config, tmp_path, monkeypatch):
+    levels = []
+
+    def capture(plan, store_dir, settings, **_):
+        levels.append(settings.log_level)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "run_plan", capture)
+    choice = ("--backbone", "nano", "--method", "seq_bn", "--store", str(tmp_path / "store"))
+    call("train", config, *choice)
+    call("train", config, *choice, "--debug")
+    assert levels == [logging.WARNING, logging.DEBUG]
+
+
 def test_copying_a_configuration(call, tmp_path):
     assert call("cp", "demo", str(tmp_path)).code == 0
     assert call("validate", str(tmp_path / "demo.yaml")).code == 0
@@ -131,107 +214,3 @@ def test_copying_a_configuration(call, tmp_path):
 def test_the_schema_is_json_with_descriptions(call):
     schema = json.loads(call("schema").out)
     assert schema["properties"]["backbones"]["description"]
-
-
-def bad_yaml(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "bad.yaml"
-    path.write_text(text)
-    return str(path)
-
-
-ALIASES = SMALL.replace("seeds: [1]", "seeds: &s [1]\nlanguages: *s").replace("languages: [en, qa]\n", "")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (SMALL + "backbnes: [nano]\n", r"bad.yaml:\d+: .*unknown key 'backbnes'. Did you mean 'backbones'"),
-        (SMALL.replace("nano", "nanoo"), "unknown backbone 'nanoo'. Did you mean 'nano'"),
-        (SMALL.replace("seq_bn", "seq_bnn"), "unknown method 'seq_bnn'. Did you mean 'seq_bn'"),
-        (SMALL.replace("next-event", "nextevent"), "Did you mean 'next-event'"),
-        (SMALL.replace("micro-copa", "mikro-copa"), "Did you mean 'micro-copa'"),
-        (SMALL.replace("[en, qa]", "[en, qaa]"), "unknown language 'qaa'"),
-        (SMALL + "seeds: [2]\n", "'seeds' is already given on line"),
-        (ALIASES, r"uses the alias \*s"),
-        ("a: [" * 30 + "]" * 30, "nested more than"),
-        ("x: " + "1" * (1 << 20), "larger than"),
-        ("- 1\n- 2\n", "must be a mapping"),
-        ("", "is empty"),
-        ("a: [1\n", "not valid YAML"),
-    ],
-)
-def test_a_bad_configuration_gets_one_clear_message(call, tmp_path, text, message):
-    store = tmp_path / "store"
-    answer = call("compare", bad_yaml(tmp_path, text), "--store", str(store))
-    assert answer.code == 2
-    assert re.search(message, " ".join(answer.err.split())), answer.err
-    assert "Traceback" not in answer.err
-    assert not (store / "runs").exists() or not list((store / "runs").iterdir())
-
-
-def test_every_problem_is_told_at_once(call, tmp_path):
-    text = SMALL.replace("nano", "nanoo").replace("micro-copa", "mikro-copa").replace("seeds: [1]", "seeds: [-1]")
-    answer = call("validate", bad_yaml(tmp_path, text))
-    assert answer.err.count("bad.yaml:") == 3
-
-
-def test_an_unknown_configuration_suggests_a_shipped_one(call):
-    answer = call("compare", "dmo")
-    assert answer.code == 2
-    assert "Did you mean 'demo'" in answer.err
-
-
-def test_an_unwritable_store(call, config, tmp_path):
-    (tmp_path / "file").write_text("not a folder")
-    answer = call("compare", config, "--store", str(tmp_path / "file" / "store"), "--device", "cpu")
-    assert answer.code == 3
-    assert "Traceback" not in answer.err
-    assert (tmp_path / "file").read_text() == "not a folder"
-
-
-def test_a_store_of_a_newer_version(call, config, tmp_path):
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "store.json").write_text('{"format_version": 99, "created_by": "9.9"}')
-    answer = call("compare", config, "--store", str(tmp_path / "store"), "--device", "cpu")
-    assert answer.code == 3
-    assert "99" in answer.err
-    assert "Upgrade" in answer.err
-
-
-def test_somebody_elses_folder_is_left_alone(call, config, tmp_path):
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
-    answer = call("compare", config, "--store", str(tmp_path / "photos"), "--device", "cpu")
-    assert answer.code == 3
-    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
-
-
-def test_nothing_possible_is_an_error(call, tmp_path):
-    text = SMALL.replace("[{name: seq_bn, settings: {reduction_factor: 4}}]", "[full]") + "compositions: [stack]\n"
-    text = text.replace("[none, next-event]", "[next-event]")
-    answer = call("validate", bad_yaml(tmp_path, text))
-    assert answer.code == 2
-    assert "no adapter to stack" in answer.err
-
-
-def test_failed_runs_end_with_5_and_keep_the_others(call, tmp_path):
-    path = bad_yaml(tmp_path, SMALL + "  - {when: {task: next-event}, learning_rate: 1e30, warmup_share: 0}\n")
-    answer = call("compare", path, "--store", str(tmp_path / "store"), "--device", "cpu", "--threads", "1")
-    assert answer.code == 5
-    assert "no longer a number" in answer.err
-    assert "Accuracy on micro-copa" in answer.out
-    states = json.loads(call("status", path, "--store", str(tmp_path / "store"), "--json").out)
-    assert [run["status"] for run in states["runs"]].count("failed") == 1
-    assert states["failures"]
-
-
-def test_wrong_options_end_with_2(call):
-    assert call("plan", "demo", "--sed", "1").code == 2
-    assert call("nonsense").code == 2
-    assert call("train", "demo", "--backbone", "nano", "--method", "seq_bm").code == 2
-
-
-def test_results_of_no_store(call, tmp_path):
-    answer = call("results", "--store", str(tmp_path / "nothing"))
-    assert answer.code == 3
-    assert "there is no store" in answer.err

@@ -14,6 +14,7 @@ from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.plan import Plan, make_plan
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.schedule import Schedule
+from adapter_transfer.experiments.store import Store
 
 YAML = """
 name: test
@@ -29,8 +30,8 @@ training:
 """
 
 
-def plan_of(*overrides: str, yaml: str = YAML) -> Plan:
-    return make_plan(parse(Experiment, apply_overrides(read_text(yaml, "test.yaml"), overrides)))
+def plan_of(*overrides: str, yaml: str = YAML, store: Store | None = None) -> Plan:
+    return make_plan(parse(Experiment, apply_overrides(read_text(yaml, "test.yaml"), overrides)), store)
 
 
 def ids(plan: Plan) -> dict[tuple[Any, ...], str]:
@@ -82,11 +83,10 @@ def test_auto_is_the_exact_composition():
     auto = ids(plan_of())
     assert {key[5] for key in auto if key[0] == "target" and key[3] == "seq_bn"} == {"none", "stack"}
     assert {key[5] for key in auto if key[0] == "target" and key[3] == "full"} == {"none", "sequential"}
-    assert ids(plan_of("methods=[seq_bn]", "compositions=[stack]")).items() <= auto.items() | set(
-        ids(plan_of("methods=[seq_bn]", "compositions=[stack]")).items()
-    )
-    explicit = ids(plan_of("compositions=[auto, stack]"))
-    assert auto.items() <= explicit.items()
+    stack = ids(plan_of("methods=[{name: seq_bn, settings: {reduction_factor: 2}}]", "compositions=[stack]"))
+    sequential = ids(plan_of("methods=[full]", "compositions=[sequential]"))
+    assert stack | sequential == auto
+    assert ids(plan_of("compositions=[auto, stack]")) == auto
 
 
 # A change and the runs whose id must change with it: phase, and a test of the rest of the key.
@@ -156,6 +156,44 @@ def test_json_has_the_promised_keys():
         assert promised | {"status", "reason"} <= run.keys()
 
 
+def spoil(store: Store, spec: RunSpec, name: str, content: str) -> None:
+    """Overwrites a file of a run that is done."""
+    with store.begin(spec.id, {"identity": spec.identity(), "description": spec.description()}) as directory:
+        directory.commit({"seconds": 1.0})
+    (store.run_dir(spec.id) / name).write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("manifest.json", "{}", "manifest.json is damaged"),
+        ("metrics.json", '{"seconds": 2.0}', "metrics.json has changed"),
+        ("run.json", "{}", "run.json has changed"),
+    ],
+)
+def test_a_damaged_run_is_found_and_left_alone(tmp_path, name, content, reason):
+    store = Store.open(tmp_path / "store")
+    first, *others = plan_of().runs
+    spoil(store, first.spec, name, content)
+    plan = plan_of(store=store)
+    (damaged,) = plan.damaged
+    assert damaged.spec.id == first.spec.id
+    assert reason in damaged.reason
+    assert [spec.id for spec in plan.todo] == [run.spec.id for run in others]
+    told = next(run for run in plan.as_json()["runs"] if run["id"] == first.spec.id)
+    assert (told["status"], told["reason"]) == ("damaged", damaged.reason)
+
+
+def test_a_failed_run_has_its_reason_and_is_tried_again(tmp_path):
+    store = Store.open(tmp_path / "store")
+    spec = plan_of().runs[0].spec
+    with store.begin(spec.id, {"identity": spec.identity(), "description": spec.description()}) as directory:
+        directory.fail(ValueError("loss is no longer a number"))
+    plan = plan_of(store=store)
+    assert (plan.runs[0].status, plan.runs[0].reason) == ("failed", "loss is no longer a number")
+    assert spec.id in {other.id for other in plan.todo}
+
+
 def test_a_training_without_a_learning_rate_is_named():
     yaml = YAML.replace("  - {learning_rate: 5e-4}\n", "")
     with pytest.raises(ConfigError, match="no rule sets learning_rate") as caught:
@@ -177,6 +215,8 @@ def test_a_training_without_a_learning_rate_is_named():
         ("methods=[{name: seq_bn, settings: {reduction: 2}}]", "reduction"),
         ("training.0.learning_rate=-1", "greater than 0"),
         ("training.0.lerning_rate=1", "Did you mean 'learning_rate'"),
+        ("training.0.batch_size=null", "batch_size"),
+        ("training.0.validate_every=0", "validate_every"),
         ("name=../x", "name"),
     ],
 )
@@ -184,6 +224,11 @@ def test_bad_values_are_refused_with_their_place(override, message):
     with pytest.raises(ConfigError, match="--set") as caught:
         plan_of(override)
     assert message in str(caught.value)
+
+
+def test_rows_longer_than_a_backbone_has_positions_are_refused():
+    with pytest.raises(ConfigError, match=r"max_length 5000 .*'nano'"):
+        plan_of("training.0.max_length=5000")
 
 
 def test_a_language_that_the_target_lacks_is_refused():

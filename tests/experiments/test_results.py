@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapter_transfer.experiments.results import read_results, read_runs, result_to_json
+from adapter_transfer.experiments.results import read_results, read_runs, result_to_json, without_repeats
 from adapter_transfer.experiments.store import Store
 
 TARGET_ID, EVALUATION_ID = "aa" * 12, "bb" * 12
@@ -132,7 +132,7 @@ def test_a_damaged_run_hides_no_other(store: Store, content: str, caplog: pytest
     with caplog.at_level(logging.WARNING):
         assert len(read_results(store)) == 2
     (damaged,) = [run for run in read_runs(store) if run.id == "ee" * 12]
-    assert damaged.status == "failed"
+    assert damaged.status == "damaged"
     assert str(folder) in damaged.reason
 
 
@@ -142,6 +142,16 @@ def test_a_changed_result_does_not_count(store: Store, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         assert read_results(store) == []
     assert "has changed since the run was done" in caplog.text
+
+
+def test_of_overlapping_evaluations_each_language_is_kept_once(store: Store) -> None:
+    more = {**SCORES, "languages": {**SCORES["languages"], "qb": SCORES["languages"]["en"]}}
+    put(store, "ab" * 12, "evaluation", more, {"target": TARGET_ID})
+    results = read_results(store)
+    assert len(results) == 5
+    kept = [(result.language, result.run) for result in without_repeats(results)]
+    assert kept == [("en", "ab" * 12), ("qa", "ab" * 12), ("qb", "ab" * 12)]
+    assert without_repeats(results[:2]) == results[:1]
 
 
 def test_reading_needs_no_torch() -> None:

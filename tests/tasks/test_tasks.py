@@ -13,7 +13,7 @@ from adapter_transfer.backbones.loading import load_tokenizer
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.errors import DataError
 from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.encoding import concatenate, encode, take
+from adapter_transfer.tasks.encoding import concatenate, encode, require_legible, take
 from adapter_transfer.tasks.metrics import score_choices
 from adapter_transfer.tasks.sources import PlacedRow, read_jsonl
 from adapter_transfer.tasks.task import load_examples
@@ -145,6 +145,19 @@ def test_truncation_is_counted():
     cut = encode(examples, task.format, tokenizer, 16)
     assert cut.row_lengths.max() <= 16
     assert cut.num_truncated == int((full.row_lengths > 16).sum()) > 0
+
+
+def test_a_tokenizer_that_cannot_read_the_text_is_refused():
+    tokenizer = load_tokenizer(BACKBONES["nano"])
+    task = TASKS["micro-copa"]
+    encoded = encode(load_examples(task, "test", "qc"), task.format, tokenizer, 96)
+    require_legible(encoded, tokenizer.unk_token_id, "micro-copa/test/qc")
+    with pytest.raises(DataError, match=r"micro-copa/test/qc: .* are unknown"):
+        require_legible(encoded, int(np.bincount(encoded.tokens).argmax()), "micro-copa/test/qc")
+    row = {**COPA_ROW, "label": 1, "idx": 7, "choice2": COPA_ROW["choice1"]}
+    alike = encode(load_examples(copa(row), "test", "en"), task.format, tokenizer, 96)
+    with pytest.raises(DataError, match=r"100.0% of the examples have choices that it encodes alike"):
+        require_legible(alike, -1, "alike")
 
 
 def test_scores_by_hand():

@@ -50,4 +50,4 @@ def test_trackers_get_losses_and_validations(make_bench, encoded, tmp_path):
     bench.runtime = Runtime(bench.runtime.accelerator, pad_id=1, trackers=("notes",))
     fit(bench.fit_inputs(tmp_path, encoded("train", 16), encoded("validation", 8)))
     assert {key for _, values in notes.told for key in values} >= {"loss", "learning_rate", "validation_accuracy"}
-    assert [step for step, _ in notes.told] == [2, 2]
+    assert [step for step, _ in notes.told] == [1, 2, 2]
