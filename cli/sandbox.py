@@ -25,7 +25,7 @@ def build(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Make data, tokenizer and checkpoints anew (about half an hour), with a record of every candidate tried."""
+    """Make data, tokenizer and checkpoints anew (about an hour), with a record of every candidate tried."""
     from adapter_transfer.sandbox.build import build_sandbox
 
     if destination.exists() and any(destination.iterdir()):

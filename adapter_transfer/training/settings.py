@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model
+from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
 
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.config import Settings, one_of
@@ -87,6 +87,11 @@ class RuleBase(Settings):
 
     when: RuleFilter = RuleFilter()
     """For which trainings; without it, for all."""
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What a rule leaves out is None inside, which a file must not say: null means something for some settings.
+        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
 
     def changes(self) -> dict[str, Any]:
         """What this rule sets, as written."""

@@ -104,11 +104,21 @@ def validation_run(spec):
     return evaluation_of(spec, [ref for ref in spec.data if ref.split == "validation"])
 
 
-def saved(folder: Path, name: str = ""):
-    """Tensors of a saved adapter, head or body, without the name of the adapter or head in their keys."""
-    (path,) = folder.glob("model_head.safetensors" if name == "head" else "[am]*[rl].safetensors")
-    tasks = ("micro-copa", "next-event")
-    return {key.replace(tasks[0], "*").replace(tasks[1], "*"): value for key, value in load_file(path).items()}
+def tensors(path: Path):
+    """Saved tensors, without the name of the adapter or head in their keys."""
+    return {key.replace("micro-copa", "*").replace("next-event", "*"): value for key, value in load_file(path).items()}
+
+
+def saved_adapter(artifact: Path, name: str):
+    return tensors(adapter_dir(artifact, name) / "adapter.safetensors")
+
+
+def saved_head(artifact: Path, task: str):
+    return tensors(head_dir(artifact, task) / "model_head.safetensors")
+
+
+def saved_body(artifact: Path):
+    return tensors(body_dir(artifact) / "model.safetensors")
 
 
 def distance(one, other):
@@ -174,9 +184,9 @@ def test_what_is_evaluated_is_what_was_trained(trained, method, composition, pre
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_only_stack_leaves_the_lower_adapter_to_the_intermediate(trained, precision):
-    lower = saved(adapter_dir(trained.artifact("intermediate", "seq_bn", precision=precision), "next-event"))
+    lower = saved_adapter(trained.artifact("intermediate", "seq_bn", precision=precision), "next-event")
     moved = trained.artifact("target", "seq_bn", "stack-tuned", precision)
-    assert distance(saved(adapter_dir(moved, "next-event")), lower) > 1e-3
+    assert distance(saved_adapter(moved, "next-event"), lower) > 1e-3
     for composition in ("stack", "sequential"):
         artifact = trained.artifact("target", "seq_bn", composition, precision)
         assert [folder.name for folder in (artifact / "adapters").iterdir()] == ["micro-copa"]
@@ -205,15 +215,15 @@ def test_a_target_starts_from_the_intermediate_of_its_own_seed(standing, method,
     lower = standing.artifact("intermediate", method, seed=seed)
     other = standing.artifact("intermediate", method, seed=3 - seed)
     start = standing.artifact("target", method, composition, seed=seed)
-    pieces = [(head_dir(start, "micro-copa"), "next-event", head_dir, "head")]
+    pieces = [(saved_head(start, "micro-copa"), saved_head(lower, "next-event"), saved_head(other, "next-event"))]
     if method == "full":
-        pieces.append((body_dir(start), "", lambda artifact, _: body_dir(artifact), ""))
+        pieces.append((saved_body(start), saved_body(lower), saved_body(other)))
     elif composition != "stack":
-        name = "next-event" if composition == "stack-tuned" else "micro-copa"
-        pieces.append((adapter_dir(start, name), "next-event", adapter_dir, ""))
-    for folder, task, place, kind in pieces:
-        assert distance(saved(folder, kind), saved(place(lower, task), kind)) < 1e-9
-        assert distance(saved(folder, kind), saved(place(other, task), kind)) > 1e-3
+        adapter = saved_adapter(start, "next-event" if composition == "stack-tuned" else "micro-copa")
+        pieces.append((adapter, saved_adapter(lower, "next-event"), saved_adapter(other, "next-event")))
+    for piece, own, others in pieces:
+        assert distance(piece, own) < 1e-9
+        assert distance(piece, others) > 1e-3
     # A frozen lower adapter is not saved with the target: the logits tell whose it was.
     spec = standing.spec("target", method, composition, seed=seed)
     np.testing.assert_array_equal(standing.rebuilt_logits(spec), standing.recorded_logits(spec.id))
@@ -223,7 +233,6 @@ def test_a_fresh_head_is_not_the_intermediates(store, standing):
     fresh = Trained(store, *STANDSTILL, "head=fresh", "compositions=[sequential]")
     heads = {}
     for method in ("full", "seq_bn"):
-        heads[method] = saved(head_dir(fresh.artifact("target", method, "sequential"), "micro-copa"), "head")
-        trained_head = saved(head_dir(fresh.artifact("intermediate", method), "next-event"), "head")
-        assert distance(heads[method], trained_head) > 1e-3
+        heads[method] = saved_head(fresh.artifact("target", method, "sequential"), "micro-copa")
+        assert distance(heads[method], saved_head(fresh.artifact("intermediate", method), "next-event")) > 1e-3
     assert distance(heads["full"], heads["seq_bn"]) < 1e-9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +15,19 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 import adapter_transfer
+from adapter_transfer.backbones.loading import load_body, load_tokenizer
+from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.errors import DeviceError
-from adapter_transfer.methods.attach import save_artifact
+from adapter_transfer.methods.attach import (
+    adapter_dir,
+    assemble,
+    body_dir,
+    head_dir,
+    save_artifact,
+    with_flexible_heads,
+)
 from adapter_transfer.methods.heads import row_logits
+from adapter_transfer.tasks.metrics import score_choices
 from adapter_transfer.training import runtime as runtime_module
 from adapter_transfer.training.batching import collate
 from adapter_transfer.training.evaluate import predict
@@ -96,32 +107,98 @@ def test_a_training_step_and_a_forward_run_on_meta(make_bench, encoded, method):
     assert all(parameter.is_meta for parameter in bench.model.parameters())
 
 
-@pytest.mark.parametrize(("method", "composition"), [("full", "none"), ("seq_bn", "none"), ("seq_bn", "stack")])
+BF16_CELLS = [("full", "none"), ("seq_bn", "none"), ("seq_bn", "stack")]
+
+
+@pytest.mark.parametrize(("method", "composition"), BF16_CELLS)
 def test_bf16_trains_with_fp32_master_weights(make_bench, encoded, tmp_path, method, composition):
     bench = make_bench(method, composition=composition, precision="bf16")
     assert all(parameter.dtype == torch.float32 for parameter in bench.parameters.values())
     if method == "seq_bn":
         assert bench.model.base_model.embeddings.word_embeddings.weight.dtype == torch.bfloat16
-    before = bench.state()
-    position = fit(bench.fit_inputs(tmp_path, encoded("train", 32), encoded("validation", 8), epochs=3, select="last"))
-    assert position.train_loss_last < position.train_loss_first * 1.2
-    moved = {name for name, value in bench.state().items() if not torch.equal(value, before[name])}
+    before, data = bench.state(), encoded("train", 32)
+    untrained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    rate = 1e-3 if method == "full" else 1e-2
+    fit(bench.fit_inputs(tmp_path, data, encoded("validation", 8), epochs=15, learning_rate=rate, select="last"))
+    trained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    # Learned by heart.
+    assert trained.loss < 0.4 * untrained.loss
+    assert trained.accuracy > 0.9 > untrained.accuracy
+    after = bench.state()
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     # The last bias shifts all choices of an example alike, so its gradient is 0, here exactly.
-    assert moved >= set(bench.parameters) - {"heads.micro-copa.4.bias"}
-    save_artifact(bench.model, bench.assembly, tmp_path / "artifact")
-    logits = predict(bench.model, bench.assembly.head, encoded("validation", 8), bench.runtime)
-    assert np.isfinite(logits).all()
+    assert bench.parameters.keys() >= moved >= bench.parameters.keys() - {"heads.micro-copa.4.bias"}
+    assert all(after[name].dtype == value.dtype for name, value in before.items())
 
 
-def test_bf16_computes_in_bf16(make_bench, encoded):
-    bench = make_bench("full", precision="bf16")
-    batch = collate(encoded("train", 2), np.arange(2), 1, bench.runtime.device)
-    with bench.runtime.autocast():
-        hidden = torch.nn.functional.linear(
-            bench.model.base_model.embeddings.word_embeddings.weight[batch.input_ids[:, 0]],
-            bench.model.heads["micro-copa"][1].weight,
-        )
-    assert hidden.dtype == torch.bfloat16
+def loaded(bench, artifact: Path):
+    """A new model with what a bf16 bench has saved; what it did not train is as in the bench."""
+    is_full = bench.assembly.trains_body
+    body = load_body(
+        BACKBONES["nano"],
+        dtype=torch.float32 if is_full else torch.bfloat16,
+        device=torch.device("cpu"),
+        vocab_size=len(load_tokenizer(BACKBONES["nano"])),
+        trained_dir=body_dir(artifact) if is_full else None,
+    )
+    parts = (replace(p, source=adapter_dir(artifact, p.name)) if p.trains else p for p in bench.assembly.adapters)
+    model = with_flexible_heads(body)
+    assemble(model, replace(bench.assembly, adapters=tuple(parts), head_source=head_dir(artifact, "micro-copa")))
+    return model
+
+
+@pytest.mark.parametrize(("method", "composition"), BF16_CELLS)
+def test_bf16_saved_and_loaded_gives_equal_logits(make_bench, encoded, tmp_path, method, composition):
+    bench, data = make_bench(method, composition=composition, precision="bf16"), encoded("validation", 16)
+    with torch.no_grad():
+        for index, parameter in enumerate(bench.parameters.values()):
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)) * 0.03)
+    save_artifact(bench.model, bench.assembly, tmp_path)
+    logits = predict(bench.model, bench.assembly.head, data, bench.runtime)
+    again = loaded(bench, tmp_path)
+    np.testing.assert_array_equal(predict(again, "micro-copa", data, bench.runtime), logits)
+    untrained = make_bench(method, composition=composition, precision="bf16")
+    assert not np.allclose(predict(untrained.model, "micro-copa", data, bench.runtime), logits, atol=0.01)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+@pytest.mark.parametrize(("method", "composition"), BF16_CELLS)
+def test_every_matrix_product_has_the_precision_of_the_run(
+    make_bench, encoded, method, composition, precision, expected
+):
+    bench = make_bench(method, composition=composition, precision=precision)
+    seen: dict[str, set[torch.dtype]] = {}
+
+    def note(name, output):
+        seen.setdefault(name, set()).add(output.dtype)
+
+    linear = {name for name, module in bench.model.named_modules() if isinstance(module, torch.nn.Linear)}
+    for name in linear:
+        bench.model.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: note(name, output))
+    one_step(bench, encoded("train", 4))
+    assert seen == {name: {expected} for name in linear}
+    seen.clear()
+    predict(bench.model, bench.assembly.head, encoded("validation", 4), bench.runtime)
+    assert seen == {name: {expected} for name in linear}
+    # They are those of the encoder, of every adapter and of the head.
+    for place in ("attention.self.query", *(f"adapters.{p.name}." for p in bench.assembly.adapters), "heads."):
+        assert any(place in name for name in linear), place
+
+
+@pytest.mark.parametrize("method", ["full", "seq_bn"])
+def test_settings_for_other_programs_change_no_gradient(make_bench, encoded, monkeypatch, method):
+    gradients = []
+    for steps in (None, "4"):
+        if steps is not None:
+            monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", steps)
+        bench = make_bench(method)
+        batch = collate(encoded("train", 4), np.arange(4), 1, bench.runtime.device)
+        accumulate_gradients(bench.model, bench.assembly.head, [batch], 4, bench.runtime)
+        gradients.append({name: parameter.grad for name, parameter in bench.parameters.items()})
+        assert os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS") == steps
+    assert max(float(gradient.abs().max()) for gradient in gradients[0].values()) > 1e-3
+    for name, gradient in gradients[0].items():
+        assert torch.equal(gradients[1][name], gradient), name
 
 
 def test_a_card_that_torch_cannot_use_is_an_error_not_a_fallback(monkeypatch):

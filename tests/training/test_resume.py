@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 import torch
 
@@ -64,14 +62,3 @@ def test_dropout_draws_do_not_depend_on_what_ran_before(make_bench, encoded, tmp
         loop.fit(bench.fit_inputs(tmp_path / name, encoded("train", 16), encoded("validation", 8), select="last"))
         ends.append(bench.state())
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-
-
-def test_early_stopping_keeps_the_best(make_bench, encoded, tmp_path):
-    bench = make_bench("seq_bn")
-    inputs = bench.fit_inputs(
-        tmp_path, encoded("train", 16), encoded("validation", 16), epochs=30, learning_rate=1e-8, patience=2
-    )
-    position = loop.fit(inputs)
-    assert position.stopped_early
-    assert position.step < 60
-    shutil.rmtree(tmp_path / "progress", ignore_errors=True)
