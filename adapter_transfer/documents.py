@@ -140,7 +140,7 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         option = f"--set {override}"
         match = _OVERRIDE.fullmatch(override)
         if match is None or not all(match[1].split(".")):
-            problems.append(f"{option}: must look like key.path=value, for example training.epochs=3")
+            problems.append(f"{option}: must look like key.path=value, for example training.0.epochs=3")
             continue
         reader = _Reader(option)
         value = reader.read(match[2])

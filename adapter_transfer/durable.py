@@ -138,6 +138,9 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         StoreError: disk full, folder read-only or missing, a folder standing at `path`.
     """
+    if path.exists() and not path.is_file():
+        # A rename would put a file in the place of a device (/dev/null), a pipe or a folder.
+        raise StoreError(f"cannot write {path}: it is no ordinary file. Name a file.")
     temporary = temporary_path(path)
     with storage_errors("write", path):
         try:

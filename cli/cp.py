@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import typer
@@ -31,6 +32,10 @@ def cp(
         raise ConfigError(f"{path} is there already; give another name, or --force to replace it")
     if not path.parent.is_dir():
         raise ConfigError(f"{path.parent}: no such folder")
-    write_atomic(path, source.read_bytes())
+    # The report lies under the experiment's name, so a copy that kept it would write over the original's.
+    text = source.read_text("utf-8")
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", path.stem):
+        text = re.sub(r"(?m)^name: .*$", f"name: {path.stem}", text, count=1)
+    write_atomic(path, text.encode())
     if not quiet:
         console().print(f"{path} (run it: adapter-transfer compare {path})", soft_wrap=True)

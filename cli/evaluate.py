@@ -51,5 +51,7 @@ def find_run(store: Store, prefix: str) -> str:
     found = [run_id for run_id in store.run_ids() if run_id.startswith(prefix)]
     if len(found) != 1:
         problem = "no run" if not found else f"{len(found)} runs"
-        raise ConfigError(f"{problem} in {store.root} begin with {prefix!r}; `status --json` lists the ids")
+        raise ConfigError(
+            f"{problem} in {store.root} with an id that begins with {prefix!r}; `status --json` lists the ids"
+        )
     return found[0]

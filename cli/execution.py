@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from adapter_transfer.analysis.summaries import count
 from adapter_transfer.errors import RunFailedError, StoreError
 from adapter_transfer.experiments.execute import Outcome, execute
 from adapter_transfer.experiments.machine import MachineSettings
@@ -27,17 +28,21 @@ def run_plan(
             of the runs.
         RunFailedError: if runs failed; the others were finished and kept.
     """
-    _require_undamaged(plan, store_dir)
     if plan.todo:
         _require_machine(settings)
     store = Store.open(store_dir)
     _announce(plan, quiet)
     with show_progress(plan, quiet=quiet) as tell:
-        outcome = execute(plan, store, settings, num_workers=workers, tell=tell)
+        try:
+            outcome = execute(plan, store, settings, num_workers=workers, tell=tell)
+        except KeyboardInterrupt:
+            errors().print("Interrupted. What is done is kept; the same command goes on where it stopped.")
+            raise
     if debug:
         for failure in outcome.failed.values():
             errors().print(failure.trace, markup=False)
     _raise_for(outcome, plan)
+    _require_undamaged(plan, store_dir)
     return store
 
 
@@ -47,7 +52,7 @@ def _require_undamaged(plan: Plan, store_dir: Path) -> None:
     store = Store(store_dir)
     lines = [f"{store.run_dir(run.spec.id)} ({title(run.spec)}): {run.reason}" for run in plan.damaged]
     raise StoreError(
-        f"{len(lines)} of {len(plan.runs)} runs are damaged, so nothing was started. Restore the folder of each from a "
+        f"{len(lines)} of {len(plan.runs)} runs are damaged and were left alone. Restore the folder of each from a "
         "copy, or remove it to have the run done again.\n" + "\n".join(lines)
     )
 
@@ -79,7 +84,7 @@ def _raise_for(outcome: Outcome, plan: Plan) -> None:
     skipped = f"; {len(outcome.skipped)} that stand on them were not started" if outcome.skipped else ""
     if all(failure.is_busy for failure in outcome.failed.values()):
         raise StoreError(
-            f"{len(lines)} runs belong to another process{skipped}. Wait for it, or use another --store.\n"
+            f"{count(len(lines), 'run')} held by another process{skipped}. Wait for it, or use another --store.\n"
             + "\n".join(lines)
         )
     kept = "The others are kept; the same command tries these again."

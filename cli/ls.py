@@ -38,7 +38,7 @@ def backbones(json: options.Json = False, debug: options.Debug = False) -> None:
                 "reference": backbone.reference,
             }
         )
-    _show(rows, json, hidden=("reference",))
+    _show(rows, json, hidden=("weights", "embeddings", "reference"))
 
 
 @app.command(epilog="Example: adapter-transfer ls tasks")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import signal
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 
 import typer
 from typer.main import get_command
 
-from adapter_transfer.errors import AdapterTransferError
+from adapter_transfer.errors import AdapterTransferError, StoreError
 from adapter_transfer_cli import (
     compare,
     cp,
@@ -26,7 +30,7 @@ from adapter_transfer_cli import (
     train,
     validate,
 )
-from adapter_transfer_cli.output import errors
+from adapter_transfer_cli.output import errors, printable
 
 EXIT_CODES = """Exit codes: 0 all is well; 1 a bug or an unexpected error; 2 the command line or a configuration is
 wrong, or nothing of it can be run; 3 the store cannot be used (missing, locked, damaged, newer, unwritable);
@@ -74,6 +78,7 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with a documented code."""
     invocation = Invocation()
+    _prepare_process()
     try:
         code = get_command(app).main(arguments, prog_name="adapter-transfer", standalone_mode=False, obj=invocation)
     except AdapterTransferError as error:
@@ -92,9 +97,25 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _explain("cannot write: no space left on the device. Free some space there.", invocation.debug)
+            sys.exit(StoreError.exit_code)
         _explain(f"unexpected {type(error).__name__}: {error} (run again with --debug for the trace)", invocation.debug)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _prepare_process() -> None:
+    """Makes SIGTERM (SLURM, systemd) an interruption like Ctrl-C, and an output that cannot show a sign show `?`."""
+
+    def interrupt(signal_number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _explain_usage(error: typer.TyperException) -> None:
@@ -109,7 +130,7 @@ def _explain_usage(error: typer.TyperException) -> None:
 def _explain(message: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    errors().print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    errors().print(f"error: {printable(message)}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
+
+
+class _Console(Console):
+    """A console whose reader may go away (`adapter-transfer results | head`): that ends the program, and well."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0)
 
 
 @cache
 def console() -> Console:
     """For results; where they go to a file or a pipe, nothing is folded to the width of a screen."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=240)
+    plain = _Console(highlight=False)
+    return plain if plain.is_terminal else _Console(highlight=False, width=240)
 
 
 @cache
@@ -32,6 +44,11 @@ def configure_logs(debug: bool) -> None:
     logging.getLogger("adapter_transfer").setLevel(logging.DEBUG if debug else logging.NOTSET)
 
 
+def printable(text: str) -> str:
+    """`text` without the control and direction characters that could act on a terminal; line ends stay."""
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output, and nothing else there."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
@@ -44,19 +61,47 @@ def print_table(
     title: str = "",
     notes: Sequence[str] = (),
     numeric: Sequence[bool] = (),
+    droppable: Collection[str] = (),
 ) -> None:
-    """A table on standard output, with notes below.
+    """A table on standard output, with notes below. Names and numbers are never cut; only prose is wrapped.
+
+    On a screen that is too narrow, columns that say the same in every row become a note, then `droppable` ones go.
 
     Args:
         numeric: for each column, whether it holds numbers and is set flush right; empty sets all flush left.
+        droppable: headers of columns that follow from others.
     """
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for index, (header, is_number) in enumerate(zip(headers, numeric or [False] * len(headers), strict=True)):
-        # Names and numbers stay whole; only prose is wrapped.
-        is_prose = any(cell.count(" ") > 3 for cell in (row[index] for row in rows))
-        table.add_column(header, justify="right" if is_number else "left", no_wrap=not is_prose)
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    columns = [
+        (header, [row[index] for row in rows], bool(numeric) and numeric[index]) for index, header in enumerate(headers)
+    ]
+    table, notes = _table(title, columns), list(notes)
+    if _width(table) > console().width and len(rows) > 1:
+        same = [f"{header}: {cells[0] or '–'}" for header, cells, _ in columns if len(set(cells)) == 1]
+        columns = [column for column in columns if len(set(column[1])) > 1]
+        table = _table(title, columns)
+        notes = [f"In every row: {' · '.join(same)}.", *notes] if same else notes
+    if _width(table) > console().width:
+        table = _table(title, [column for column in columns if column[0] not in droppable])
+    # What is still too wide runs over the edge, where the terminal wraps it.
+    console().print(table, width=max(console().width, _width(table)), crop=False, no_wrap=True, overflow="ignore")
     for note in notes:
         console().print(note, style="dim", markup=False)
+
+
+_PROSE_WIDTH = 24
+
+
+def _table(title: str, columns: Sequence[tuple[str, Sequence[str], bool]]) -> Table:
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for header, cells, is_number in columns:
+        is_prose = any(cell.count(" ") > 3 for cell in cells)
+        justify: JustifyMethod = "right" if is_number else "left"
+        table.add_column(header, justify=justify, no_wrap=not is_prose, min_width=_PROSE_WIDTH if is_prose else None)
+    for row in zip(*(cells for _, cells, _ in columns), strict=True):
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _width(table: Table) -> int:
+    """The least width at which nothing of a table is cut."""
+    return Measurement.get(console(), console().options.update(width=1000), table).minimum

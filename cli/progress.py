@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from adapter_transfer.experiments.events import Event, RunAdvanced, RunDone, RunFailed, RunSkipped, RunStarted
 from adapter_transfer.experiments.plan import ImpossibleCell, Plan
@@ -50,14 +51,16 @@ def show_progress(plan: Plan, *, quiet: bool = False) -> Iterator[Tell]:
 
 def _bars() -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        # On a narrow screen the description is cut, never the counters.
+        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=errors(),
         transient=True,
+        expand=True,
     )
 
 
@@ -115,4 +118,5 @@ class _Lines:
 
 
 def _explain_failure(event: RunFailed, specs: dict[str, RunSpec]) -> None:
-    errors().print(f"failed: {title(specs[event.run_id])}: {event.message}", style="red", markup=False, soft_wrap=True)
+    what = "busy" if event.is_busy else "failed"
+    errors().print(f"{what}: {title(specs[event.run_id])}: {event.message}", style="red", markup=False, soft_wrap=True)

@@ -20,7 +20,7 @@ _NAMES = ("id", "phase", "status", "backbone", "precision", "method", "compositi
 _PHASES = ("intermediate", "target", "evaluation", "")
 _STATUSES: dict[RecordStatus, str] = {
     "done": "done",
-    "partial": "in progress",
+    "partial": "partial",
     "failed": "failed",
     "damaged": "damaged",
     "todo": "to do",

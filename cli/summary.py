@@ -90,6 +90,15 @@ def print_summary(experiment: Experiment, results: Sequence[Result], runs: Seque
 
 
 def _print(table: Table) -> None:
+    if not table.rows:
+        return
     numeric = [table.is_numeric(column) for column in range(len(table.headers))]
-    print_table(table.headers, table.texts, title=table.title, notes=table.notes, numeric=numeric)
+    print_table(
+        table.headers,
+        table.texts,
+        title=table.title,
+        notes=table.notes,
+        numeric=numeric,
+        droppable=("encoder parameters",),
+    )
     console().print()

@@ -127,7 +127,7 @@ def test_the_last_override_of_a_key_wins() -> None:
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ("a", "must look like key.path=value, for example training.epochs=3"),
+        ("a", "must look like key.path=value, for example training.0.epochs=3"),
         ("=1", "must look like key.path=value"),
         ("a..b=1", "must look like key.path=value"),
         ("a=", "gives no value; write null for nothing"),

@@ -152,7 +152,7 @@ def _execute_with(crew: _Crew, schedule: Schedule, record: Callable[[Event], Non
         ready = wait([member.pipe for member in working])
         for member in working:
             if member.pipe in ready:
-                _hear(member, crew, record)
+                _hear(member, record)
 
 
 def _assign(member: _Member, crew: _Crew, schedule: Schedule, record: Callable[[Event], None]) -> None:
@@ -160,7 +160,7 @@ def _assign(member: _Member, crew: _Crew, schedule: Schedule, record: Callable[[
     spec = schedule.take(member.last, busy)
     if spec is None:
         return
-    if not member.process.is_alive():  # it died while idle: the run is not to blame
+    if not member.process.is_alive():  # before, and this run is not to blame
         member = crew.rehire(member)
     member.current = spec
     record(RunStarted(spec.id, member.number))
@@ -168,13 +168,12 @@ def _assign(member: _Member, crew: _Crew, schedule: Schedule, record: Callable[[
         member.pipe.send(spec)
 
 
-def _hear(member: _Member, crew: _Crew, record: Callable[[Event], None]) -> None:
+def _hear(member: _Member, record: Callable[[Event], None]) -> None:
     assert member.current is not None
     try:
         event: Event = member.pipe.recv()
     except (EOFError, OSError):
         event = RunFailed(member.current.id, member.number, _cause_of_death(member))
-        crew.rehire(member)
     if isinstance(event, RunDone | RunFailed):
         member.last, member.current = member.current, None
     record(event)

@@ -20,6 +20,9 @@ from adapter_transfer.training.settings import RuleBase, TrainingRule
 INTERMEDIATE_TASKS = {name: task for name, task in TASKS.items() if "intermediate" in task.roles}
 TARGET_TASKS = {name: task for name, task in TASKS.items() if "target" in task.roles}
 
+# The report of an experiment lies in the store under its name, beside these.
+RESERVED_NAMES = ("runs", "cache", "trackers")
+
 BackboneName = Annotated[str, one_of("backbone", BACKBONES)]
 IntermediateName = Annotated[str, one_of("intermediate task", ["none", *INTERMEDIATE_TASKS])]
 TargetName = Annotated[str, one_of("target task", TARGET_TASKS)]
@@ -98,6 +101,8 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _check_together(self) -> Experiment:
         problems = []
+        if self.name in RESERVED_NAMES:
+            problems.append(f"name: {self.name!r} is a folder of the store itself; choose another")
         names = [choice.name for choice in self.methods]
         problems += [f"methods: {name!r} stands here twice" for name in dict.fromkeys(names) if names.count(name) > 1]
         test_languages = self.target_task.languages["test"]

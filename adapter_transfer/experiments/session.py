@@ -29,7 +29,7 @@ from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.encoding import EncodedExamples, encode, require_legible, take
 from adapter_transfer.training.loop import Progress
 from adapter_transfer.training.phases import PhasePaths, TrainingPhase, run_evaluation_phase, run_training_phase
-from adapter_transfer.training.runtime import Runtime, make_accelerator
+from adapter_transfer.training.runtime import Runtime, chosen_device, make_accelerator
 
 _ENCODINGS_KEPT = 32
 
@@ -57,14 +57,14 @@ class Session:
             RunDoneError: if it is done.
             AdapterTransferError: whatever stopped it; it is written down in the run's directory, too.
         """
-        runtime = self._runtime_for(spec)
-        with self.store.begin(spec.id, self._run_json(spec, runtime)) as directory:
+        with self.store.begin(spec.id, self._run_json(spec)) as directory:
             try:
+                runtime = self._runtime_for(spec)
                 run = self._evaluate if spec.phase == "evaluation" else self._train
                 with _tracked(runtime, spec):
                     metrics = run(spec, directory, runtime, on_progress)
                 # run.json tells of the first attempt; a run may be finished by another machine or version.
-                directory.commit({**metrics, "finished_by": self._provenance(runtime)})
+                directory.commit({**metrics, "finished_by": self._provenance()})
             except BaseException as error:
                 self._model = None  # in whatever state the failure left it
                 if isinstance(error, Exception):
@@ -200,17 +200,18 @@ class Session:
             self._runtime = (key, runtime)
         return self._runtime[1]
 
-    def _run_json(self, spec: RunSpec, runtime: Runtime) -> dict[str, Any]:
+    def _run_json(self, spec: RunSpec) -> dict[str, Any]:
         return {
             "format": 1,
             "id": spec.id,
             "identity": spec.identity(),
             "description": spec.description(),
-            **self._provenance(runtime),
+            **self._provenance(),
         }
 
-    def _provenance(self, runtime: Runtime) -> dict[str, Any]:
-        return {"versions": versions(), "machine": {**machine(runtime.device), "token_budget": runtime.token_budget}}
+    def _provenance(self) -> dict[str, Any]:
+        found = machine(chosen_device(self.settings.device))
+        return {"versions": versions(), "machine": {**found, "token_budget": self.settings.token_budget}}
 
 
 @contextmanager

@@ -16,10 +16,12 @@ import adapters
 import torch
 from adapters.composition import Stack
 from adapters.loading import AdapterLoader
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from adapter_transfer.canonical import digest
-from adapter_transfer.errors import DataError
+from adapter_transfer.durable import storage_errors
+from adapter_transfer.errors import DataError, StoreError
 from adapter_transfer.methods import weights
 from adapter_transfer.methods.catalog import Method
 from adapter_transfer.methods.heads import add_head
@@ -149,6 +151,14 @@ def save_artifact(model: Any, assembly: Assembly, destination: Path) -> None:
     `adapters/<name>/` loads with `model.load_adapter(path, use_safetensors=True)`, its head included;
     `model/` loads with `AutoAdapterModel.from_pretrained`, `head/` with `model.load_head(path, use_safetensors=True)`.
     """
+    try:
+        with storage_errors("save the artifact in", destination):
+            _save(model, assembly, destination)
+    except SafetensorError as error:  # a full disk, reported as text only
+        raise StoreError(f"cannot save the artifact in {destination}: {error}. Check the free space there.") from None
+
+
+def _save(model: Any, assembly: Assembly, destination: Path) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     if assembly.trains_body:
         model.base_model.save_pretrained(destination / "model", safe_serialization=True)

@@ -107,12 +107,12 @@ def fit(inputs: FitInputs) -> TrainingPosition:
         norm = apply_gradients(optimizer, list(parameters.values()), rate, settings.max_grad_norm)
         losses.append(loss)
         position = replace(position, step=step + 1, seconds=time.monotonic() - started)
-        is_last = step + 1 == num_steps
-        if len(losses) == window or is_last:
-            position = _log(inputs, history, position, losses, norm, rate, num_steps)
-            losses = []
         if step + 1 in validation_steps:
             position, best = _validate(inputs, history, position, best, num_steps)
+        is_last = step + 1 == num_steps
+        if len(losses) == window or is_last or position.stopped_early:
+            position = _log(inputs, history, position, losses, norm, rate, num_steps)
+            losses = []
         is_due = time.monotonic() - last_save >= runtime.checkpoint_seconds
         if not is_last and (is_due or (step + 1) % runtime.checkpoint_steps == 0):
             position = replace(position, open_losses=tuple(_read(losses, position.step, num_steps)))

@@ -78,7 +78,7 @@ def make_accelerator(
     with _hidden_accelerate_settings():
         return Accelerator(
             # Named, because accelerate's own choice takes whatever there is (an integrated GPU, say).
-            cpu=device == "cpu" or not torch.cuda.is_available(),
+            cpu=chosen_device(device).type == "cpu",
             mixed_precision="bf16" if precision == "bf16" else "no",
             log_with=list(trackers) or None,
             project_dir=logging_dir,
@@ -96,6 +96,11 @@ def _hidden_accelerate_settings() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
+
+
+def chosen_device(request: DeviceRequest) -> torch.device:
+    """The device that a request comes to: the NVIDIA card where there is one and it is not refused, else the CPU."""
+    return torch.device("cuda" if request != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def require_trackers(names: tuple[str, ...]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, combinations
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,12 +16,14 @@ from adapter_transfer.experiments.assemblies import training_assembly
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.methods.attach import (
+    AdapterPart,
     adapter_weights,
     assemble,
     disassemble,
     save_artifact,
     with_flexible_heads,
 )
+from adapter_transfer.methods.catalog import METHODS
 
 GRID = """
 name: cells
@@ -38,6 +42,13 @@ NEW_ADAPTER_CELLS = ["seq_bn/none", "seq_bn/stack", "seq_bn/stack-tuned"]
 CELLS = [*FULL_CELLS, *NEW_ADAPTER_CELLS, "seq_bn/sequential"]
 
 
+def new_model():
+    backbone = BACKBONES["nano"]
+    size = len(load_tokenizer(backbone))
+    body = load_body(backbone, dtype=torch.float32, device=torch.device("cpu"), vocab_size=size)
+    return with_flexible_heads(body)
+
+
 def copies(parameters):
     return {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
@@ -49,10 +60,7 @@ def equal(one, other):
 @pytest.fixture(scope="module")
 def starts(tmp_path_factory):
     """(seed, cell) → what its training starts from: its head and each of its adapters."""
-    backbone = BACKBONES["nano"]
-    size = len(load_tokenizer(backbone))
-    body = load_body(backbone, dtype=torch.float32, device=torch.device("cpu"), vocab_size=size)
-    model = with_flexible_heads(body)
+    models = {"full": new_model(), "seq_bn": new_model()}
     folder = tmp_path_factory.mktemp("intermediates")
     found = {}
     specs = [
@@ -62,6 +70,7 @@ def starts(tmp_path_factory):
     ]
     for spec in specs:  # intermediates stand before targets
         assembly = training_assembly(spec, lambda role, spec=spec: folder / spec.parents[role])
+        model = models[spec.method]
         torch.manual_seed(len(found))  # whatever was drawn before
         assemble(model, assembly)
         name = f"{spec.method}/{spec.composition}" if spec.phase == "target" else f"{spec.method}/intermediate"
@@ -116,3 +125,19 @@ def test_layers_and_modules_draw_apart(starts):
     matrices = [t for piece in pieces.values() for t in piece.values() if t.ndim == 2 and t.any()]
     for one, other in combinations(matrices, 2):
         assert one.shape != other.shape or not torch.equal(one, other)
+
+
+def test_two_new_adapters_of_one_assembly_differ():
+    spec = next(run.spec for run in make_plan(parse(Experiment, read_text(GRID, "cells.yaml"))).runs)
+    assembly = replace(
+        training_assembly(spec, Path),
+        method=METHODS["seq_bn"],
+        settings={"reduction_factor": 4},
+        adapters=(AdapterPart("lower", trains=True), AdapterPart("upper", trains=True)),
+        trains_body=False,
+    )
+    model = new_model()
+    assemble(model, assembly)
+    upper = adapter_weights(model, "upper")
+    for name, tensor in adapter_weights(model, "lower").items():
+        assert not tensor.any() or not torch.equal(tensor, upper[name.replace("lower", "upper")]), name
