@@ -26,10 +26,12 @@ def find_config(name: str) -> Path:
     """
     path = Path(name)
     shipped = shipped_configs()
-    if path.exists():
+    if path.is_file():
         return path
     if name in shipped:
         return shipped[name]
+    if path.exists():
+        return path  # reading it says what is wrong with it
     if path.suffix in (".yaml", ".yml") or "/" in name:
         raise ConfigError(f"{name}: no such file. Shipped configurations: {', '.join(shipped)} (`ls configs`).")
     raise ConfigError(unknown_name_message("configuration", name, shipped))

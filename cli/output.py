@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -71,37 +71,51 @@ def print_table(
         numeric: for each column, whether it holds numbers and is set flush right; empty sets all flush left.
         droppable: headers of columns that follow from others.
     """
-    columns = [
+    columns: list[Column] = [
         (header, [row[index] for row in rows], bool(numeric) and numeric[index]) for index, header in enumerate(headers)
     ]
-    table, notes = _table(title, columns), list(notes)
-    if _width(table) > console().width and len(rows) > 1:
+    width, notes = console().width, list(notes)
+    if _width(columns) > width and len(rows) > 1:
         same = [f"{header}: {cells[0] or '–'}" for header, cells, _ in columns if len(set(cells)) == 1]
         columns = [column for column in columns if len(set(column[1])) > 1]
-        table = _table(title, columns)
         notes = [f"In every row: {' · '.join(same)}.", *notes] if same else notes
-    if _width(table) > console().width:
-        table = _table(title, [column for column in columns if column[0] not in droppable])
+    if _width(columns) > width:
+        columns = [column for column in columns if column[0] not in droppable]
     # What is still too wide runs over the edge, where the terminal wraps it.
-    console().print(table, width=max(console().width, _width(table)), crop=False, no_wrap=True, overflow="ignore")
+    fits = _width(columns) <= width
+    (console() if fits else _Console(highlight=False, width=_width(columns))).print(_table(title, columns))
     for note in notes:
         console().print(note, style="dim", markup=False)
 
 
 _PROSE_WIDTH = 24
+_GAP = 2
+
+Column = tuple[str, Sequence[str], bool]
+"""Header, cells, and whether they are numbers."""
 
 
-def _table(title: str, columns: Sequence[tuple[str, Sequence[str], bool]]) -> Table:
+def _is_prose(cells: Sequence[str]) -> bool:
+    return any(cell.count(" ") > 3 for cell in cells)
+
+
+def _table(title: str, columns: Sequence[Column]) -> Table:
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for header, cells, is_number in columns:
-        is_prose = any(cell.count(" ") > 3 for cell in cells)
         justify: JustifyMethod = "right" if is_number else "left"
-        table.add_column(header, justify=justify, no_wrap=not is_prose, min_width=_PROSE_WIDTH if is_prose else None)
+        least = _least_width((header, cells, is_number))
+        table.add_column(header, justify=justify, no_wrap=not _is_prose(cells), min_width=least)
     for row in zip(*(cells for _, cells, _ in columns), strict=True):
         table.add_row(*(Text(cell) for cell in row))
     return table
 
 
-def _width(table: Table) -> int:
+def _least_width(column: Column) -> int:
+    """The least width at which no name or number of a column is cut."""
+    header, cells, _ = column
+    return _PROSE_WIDTH if _is_prose(cells) else max(map(cell_len, [header, *cells]))
+
+
+def _width(columns: Sequence[Column]) -> int:
     """The least width at which nothing of a table is cut."""
-    return Measurement.get(console(), console().options.update(width=1000), table).minimum
+    return sum(map(_least_width, columns)) + _GAP * (len(columns) - 1)

@@ -40,7 +40,7 @@ def cell_title(cell: ImpossibleCell) -> str:
 def show_progress(plan: Plan, *, quiet: bool = False) -> Iterator[Tell]:
     """Gives a function to tell events to, which shows them on standard error."""
     specs = {run.spec.id: run.spec for run in plan.runs}
-    if quiet:
+    if quiet or not plan.todo:
         yield lambda event: None
     elif errors().is_terminal:
         with _bars() as progress:

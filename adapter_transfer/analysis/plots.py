@@ -32,6 +32,10 @@ _NUM_COLOURS = 8  # --series-0 (grey, for `none`) to --series-8 in report.css
 _Datasets: TypeAlias = dict[str, Sequence[Mapping[str, Any]]]
 
 
+_LONG_LABEL = 18
+"""Characters; two such labels beside each other are too wide for a phone."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """One plot.
@@ -252,7 +256,8 @@ class _Scale:
         numbers = [self.first_colour + index for index in range(len(self.names))]
         colours = [f"var(--series-{(n - 1) % _NUM_COLOURS + 1 if n else 0})" for n in numbers]
         shapes = [_SHAPES[n % len(_SHAPES)] for n in numbers]
-        legend = alt.Legend(title=None, orient="top", columns=2, labelLimit=120, symbolOpacity=1)
+        columns = 1 if max(map(len, self.names), default=0) > _LONG_LABEL else 2
+        legend = alt.Legend(title=None, orient="top", columns=columns, labelLimit=0, symbolOpacity=1)
         domain = list(self.names)
         colour = alt.Color(f"{field}:N", scale=alt.Scale(domain=domain, range=colours), legend=legend)
         return colour, alt.Shape(f"{field}:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend)
