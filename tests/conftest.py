@@ -6,6 +6,7 @@ The environment is set when this file is imported, so before any library that re
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -27,6 +28,12 @@ os.environ.update(
 )
 for _name in ("HF_ENDPOINT", "HF_TOKEN", "FORCE_COLOR", "PYTHONPATH"):
     os.environ.pop(_name, None)
+
+
+# A shell that starts tests in the background (`make test &`, some CI) leaves SIGINT ignored, and children inherit that:
+# a program of ours that is sent a Ctrl-C would rightly not feel it. An interactive shell does not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -82,13 +82,15 @@ def test_a_copy_is_named_after_its_file(call, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_says_how_to_go_on(tmp_path: Path, number):
     command = [sys.executable, "-m", "adapter_transfer_cli.main", "compare", "demo", "--store", str(tmp_path / "store")]
-    process = subprocess.Popen(
-        [*command, "--device", "cpu", "--threads", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.rglob("history.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    command += ["--device", "cpu", "--threads", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not list(tmp_path.rglob("history.jsonl")) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, said
     assert "the same command goes on where it stopped" in said
