@@ -15,7 +15,8 @@ from adapter_transfer.durable import sha256_file
 from adapter_transfer.errors import DataError
 from adapter_transfer.registry import Registry
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8", "nf4"]
+QUANTIZED: frozenset[Precision] = frozenset({"int8", "nf4"})
 Weights = Literal["pretrained", "random"]
 _SANDBOX = "sandbox/checkpoints"
 
