@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from adapter_transfer.backbones.loading import load_body, load_tokenizer
+from adapter_transfer.backbones.loading import load_body
+from adapter_transfer.backbones.tokenizer_loading import load_tokenizer
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.methods.attach import AdapterPart, Assembly, assemble, with_flexible_heads
 from adapter_transfer.methods.catalog import METHODS

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.errors import ConfigError, ImpossibleError
+from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import INTERMEDIATE_TASKS, Experiment
 from adapter_transfer.experiments.plan import Plan, PlannedRun, make_plan
 from adapter_transfer.experiments.store import Store
@@ -32,7 +33,7 @@ class RunChoice:
     composition: str | None = None
 
 
-def chosen_plan(experiment: Experiment, store: Store | None, choice: RunChoice) -> Plan:
+def chosen_plan(experiment: Experiment, store: Store | None, sources: Sources, choice: RunChoice) -> Plan:
     """The chosen run, last, and the intermediate run that it stands on.
 
     The whole experiment is planned and its runs are chosen from: a smaller experiment may have runs of other ids,
@@ -47,15 +48,17 @@ def chosen_plan(experiment: Experiment, store: Store | None, choice: RunChoice) 
     problems = list(_names_that_are_missing(experiment, choice))
     if problems:
         raise ConfigError(problems)
-    plan = make_plan(experiment, store)
-    run = _only_one([run for run in plan.runs if _is_of(run, choice)], plan, choice)
+    plan = make_plan(experiment, store, sources)
+    run = _only_one([run for run in plan.runs if not run.is_trial and _is_of(run, choice)], plan, choice)
     parents = tuple(other for other in plan.runs if other.spec.id in run.spec.parents.values())
     return Plan(plan.name, (*parents, run), ())
 
 
 def _names_that_are_missing(experiment: Experiment, choice: RunChoice) -> Iterator[str]:
     methods = [method.name for method in experiment.methods]
-    yield from _missing("backbone", choice.backbone, experiment.backbones, BACKBONES)
+    yield from _missing(
+        "backbone", choice.backbone, experiment.backbone_names, dict.fromkeys((*BACKBONES, *experiment.backbone_names))
+    )
     yield from _missing("method", choice.method, methods, METHODS)
     yield from _missing("intermediate", choice.intermediate, experiment.intermediates, ["none", *INTERMEDIATE_TASKS])
     if choice.seed not in experiment.seeds:
@@ -92,6 +95,8 @@ def _only_one(found: Sequence[PlannedRun], plan: Plan, choice: RunChoice) -> Pla
     reasons = [c.reason for c in plan.impossible if (c.backbone, c.method, c.intermediate) == cell]
     if reasons:
         raise ImpossibleError(dict.fromkeys(reasons))
+    if plan.num_pending:
+        raise ConfigError("the search of this cell (`tune:`) is not over, so its settings are not known; run `compare`")
     there = [run for run in plan.runs if _is_of(run, replace(choice, precision=None, composition=None))]
     raise ConfigError(
         f"no run of the configuration has this precision and composition; the others of the choice are {_listed(there)}"

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import typer
 
+from adapter_transfer.errors import RunFailedError
+from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.machine import MachineSettings
-from adapter_transfer.experiments.plan import make_plan
+from adapter_transfer.experiments.plan import Plan, make_plan
 from adapter_transfer.experiments.results import result_to_json
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import console, errors, print_json
+from adapter_transfer_cli.sources import keep_lock, open_sources
 from adapter_transfer_cli.stores import existing_store
 from adapter_transfer_cli.summary import experiment_records, print_summary, report_inputs
 
@@ -27,6 +30,8 @@ def compare(
     config: options.Config,
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
+    data_dir: options.DataDir = None,
+    on_bad_row: options.OnBadRow = "fail",
     workers: options.Workers = 1,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -43,14 +48,19 @@ def compare(
     same command goes on where it stopped.
     """
     experiment = read_experiment(config, overrides)
+    sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+    plan = make_plan(experiment, existing_store(store), sources)
+    keep_lock(sources, config, experiment, store, quiet=quiet or json)
     trackers, log_level = tuple(tracker or ()), options.log_level(debug)
-    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, trackers, log_level)
-    run_comparison(experiment, store, settings, workers=workers, json=json, quiet=quiet, debug=debug)
+    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, trackers, log_level, data_dir)
+    run_comparison(experiment, plan, store, sources, settings, workers=workers, json=json, quiet=quiet, debug=debug)
 
 
 def run_comparison(
     experiment: Experiment,
+    plan: Plan,
     store_dir: Path,
+    sources: Sources,
     settings: MachineSettings,
     *,
     workers: int,
@@ -58,17 +68,45 @@ def run_comparison(
     quiet: bool,
     debug: bool,
 ) -> None:
-    """Plans, runs, prints the tables and writes the report; what failed is told after what went well."""
-    plan = make_plan(experiment, existing_store(store_dir))
+    """Runs a plan, prints the tables and writes the report; what failed is told after what went well."""
     try:
-        run_plan(plan, store_dir, settings, workers=workers, quiet=quiet or json, debug=debug)
+        while True:
+            following = _run_stage(experiment, plan, store_dir, sources, settings, workers, quiet or json, debug)
+            if following is None:
+                break
+            plan = following
     finally:
         # Also after failures and interruptions: what is done is shown.
-        _show(experiment, existing_store(store_dir), json=json, quiet=quiet)
+        store = existing_store(store_dir)
+        _show(experiment, make_plan(experiment, store, sources), store, json=json, quiet=quiet)
 
 
-def _show(experiment: Experiment, store: Store | None, *, json: bool, quiet: bool) -> None:
-    plan = make_plan(experiment, store)
+def _run_stage(
+    experiment: Experiment,
+    plan: Plan,
+    store_dir: Path,
+    sources: Sources,
+    settings: MachineSettings,
+    workers: int,
+    quiet: bool,
+    debug: bool,
+) -> Plan | None:
+    """Runs what can be run now; returns the plan of what follows from a search, or None where nothing does.
+
+    Raises:
+        RunFailedError: if runs failed, and not only as trials of searches that others have won.
+    """
+    try:
+        run_plan(plan, store_dir, settings, workers=workers, quiet=quiet, debug=debug)
+    except RunFailedError:
+        following = make_plan(experiment, existing_store(store_dir), sources)
+        if following.num_pending >= plan.num_pending:
+            raise
+        return following
+    return make_plan(experiment, existing_store(store_dir), sources) if plan.num_pending else None
+
+
+def _show(experiment: Experiment, plan: Plan, store: Store | None, *, json: bool, quiet: bool) -> None:
     results, runs = experiment_records(store, plan) if store is not None else ([], [])
     if store is None or not results:
         if json:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.machine import MachineSettings, available_cores
+from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer_cli import options
 from adapter_transfer_cli.compare import run_comparison
 from adapter_transfer_cli.configs import read_experiment
+from adapter_transfer_cli.stores import existing_store
 
 _QUICK = ("name=demo-quick", "backbones=[nano]", "seeds=[1]")
 
@@ -34,4 +37,6 @@ def demo(
     # One thread each: two single-thread workers beat one with two threads at this size.
     settings = MachineSettings(device, threads=1, log_level=options.log_level(debug))
     num_workers = workers or min(2, available_cores())
-    run_comparison(experiment, store, settings, workers=num_workers, json=json, quiet=quiet, debug=debug)
+    sources = Sources()
+    plan = make_plan(experiment, existing_store(store), sources)
+    run_comparison(experiment, plan, store, sources, settings, workers=num_workers, json=json, quiet=quiet, debug=debug)

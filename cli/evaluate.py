@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.evaluation import evaluation_plan
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.results import read_results, result_to_json
@@ -22,6 +23,8 @@ def evaluate(
     run: str = typer.Argument(..., help="Id of a target run, or the beginning of it."),
     language: list[str] | None = typer.Option(None, help="Language or set of languages; without it, all."),
     store: options.StoreDir = options.STORE_DEFAULT,
+    data_dir: options.DataDir = None,
+    on_bad_row: options.OnBadRow = "fail",
     device: options.Device = "auto",
     threads: options.Threads = None,
     token_budget: options.TokenBudget = options.MACHINE.token_budget,
@@ -31,8 +34,8 @@ def evaluate(
 ) -> None:
     """Evaluate a trained target run on its task's test items, in the languages given."""
     opened = Store.open(store, create=False)
-    plan = evaluation_plan(opened, find_run(opened, run), tuple(language or ()))
-    settings = MachineSettings(device, threads, token_budget, log_level=options.log_level(debug))
+    plan = evaluation_plan(opened, find_run(opened, run), tuple(language or ()), Sources(data_dir, on_bad_row))
+    settings = MachineSettings(device, threads, token_budget, log_level=options.log_level(debug), data_dir=data_dir)
     run_plan(plan, store, settings, workers=1, quiet=quiet or json, debug=debug)
     found = [result for result in read_results(opened) if result.run == plan.runs[0].spec.id]
     if json:

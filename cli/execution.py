@@ -11,7 +11,7 @@ from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.plan import Plan
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli.output import errors
-from adapter_transfer_cli.progress import cell_title, show_progress, title
+from adapter_transfer_cli.progress import cell_title, print_notes, show_progress, title
 
 
 def run_plan(
@@ -71,7 +71,9 @@ def _announce(plan: Plan, quiet: bool) -> None:
     if quiet:
         return
     num_done = len(plan.runs) - len(plan.todo)
-    errors().print(f"{plan.name}: {len(plan.runs)} runs, {num_done} done already, {len(plan.todo)} to do")
+    pending = f", {plan.num_pending} more after the search" if plan.num_pending else ""
+    errors().print(f"{plan.name}: {len(plan.runs)} runs, {num_done} done already, {len(plan.todo)} to do{pending}")
+    print_notes(plan)
     for cell in plan.impossible:
         errors().print(f"skipped: {cell_title(cell)}: {cell.reason}", markup=False, soft_wrap=True)
 

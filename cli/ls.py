@@ -1,18 +1,23 @@
-"""`adapter-transfer ls backbones|tasks|methods|configs`: what there is."""
+"""`adapter-transfer ls backbones|tasks|methods|recipes|configs`: what there is."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.training.recipes import RECIPES, SCALES, Recipe
+from adapter_transfer.training.settings import TrainingSettings
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import describe, shipped_configs
 from adapter_transfer_cli.output import print_json, print_table
 
 app = typer.Typer(
-    help="List what there is: backbones, tasks, methods, configs.",
+    help="List what there is: backbones, tasks, methods, recipes, configs.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog="Example: adapter-transfer ls backbones",
@@ -21,10 +26,10 @@ app = typer.Typer(
 
 @app.command(epilog="Example: adapter-transfer ls backbones --json")
 def backbones(json: options.Json = False, debug: options.Debug = False) -> None:
-    """The pretrained encoders, smallest first."""
+    """The pretrained encoders, smallest first; your own is named in an experiment by its folder or Hub id."""
     rows = []
     for backbone in BACKBONES.values():
-        counts, fields = backbone.parameters(), backbone.config_fields()
+        counts, fields = backbone.parameters(), backbone.known_fields()
         rows.append(
             {
                 "name": backbone.name,
@@ -34,11 +39,16 @@ def backbones(json: options.Json = False, debug: options.Debug = False) -> None:
                 "parameters": counts.total,
                 "encoder": counts.encoder,
                 "embeddings": counts.embeddings,
+                "architecture": backbone.architecture,
+                "max_length": backbone.max_length,
+                "source": backbone.source,
+                "impossible": backbone.unsupported_reason(),
                 "summary": backbone.summary,
                 "reference": backbone.reference,
             }
         )
-    _show(rows, json, hidden=("weights", "embeddings", "reference"))
+    hidden = ("weights", "embeddings", "architecture", "max_length", "impossible", "reference")
+    _show(rows, json, hidden=hidden, droppable=("source",))
 
 
 @app.command(epilog="Example: adapter-transfer ls tasks")
@@ -73,14 +83,58 @@ def methods(json: options.Json = False, debug: options.Debug = False) -> None:
                 "name": method.name,
                 "kind": method.kind,
                 "compositions": ", ".join(method.compositions),
-                "settings": ", ".join(f"{k}={v}" for k, v in method.parse_settings({}).model_dump().items()),
+                "settings": method.parse_settings({}).model_dump(mode="json"),
+                "not at": ", ".join(method.refused_precisions),
                 "summary": method.summary,
                 "reference": method.reference,
             }
             for method in METHODS.values()
         ],
         json,
+        droppable=("reference", "kind"),
     )
+
+
+@app.command(epilog="Example: adapter-transfer ls recipes")
+def recipes(
+    json: options.Json = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="A Markdown table, as in docs/hyperparameters.md.")
+    ] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Hyper-parameters that travel with the program, with their sources; a later row wins over an earlier one."""
+    if json:
+        rows = [
+            {
+                "methods": recipe.methods,
+                "backbones": recipe.backbones,
+                "tasks": recipe.tasks,
+                "phase": recipe.phase,
+                "values": recipe.values,
+                "source": recipe.source,
+            }
+            for recipe in RECIPES
+        ]
+        print_json(rows)
+    elif markdown:
+        names = {name for recipe in RECIPES for name in recipe.values}
+        settings = [name for name in TrainingSettings.model_fields if name in names]
+        headers = ["methods", "backbones", "task", *(f"`{name}`" for name in settings), "source"]
+        cells = [[*_where(r), *(_number(r.values.get(name)) for name in settings), r.source] for r in RECIPES]
+        typer.echo("\n".join(_markdown_table(headers, cells)))
+    else:
+        _show(
+            [
+                {
+                    **dict(zip(("methods", "backbones", "task"), _where(recipe), strict=True)),
+                    "values": ", ".join(f"{name} {_number(value)}" for name, value in recipe.values.items()),
+                    "source": recipe.source,
+                }
+                for recipe in RECIPES
+            ],
+            json=False,
+        )
 
 
 @app.command(epilog="Example: adapter-transfer ls configs")
@@ -89,10 +143,43 @@ def configs(json: options.Json = False, debug: options.Debug = False) -> None:
     _show([{"name": name, "summary": describe(path)} for name, path in shipped_configs().items()], json)
 
 
-def _show(rows: list[dict[str, object]], json: bool, hidden: tuple[str, ...] = ()) -> None:
+def _show(
+    rows: list[dict[str, Any]], json: bool, hidden: tuple[str, ...] = (), droppable: tuple[str, ...] = ()
+) -> None:
     if json:
         print_json(rows)
         return
     headers = [key for key in rows[0] if key not in hidden]
-    cells = [[f"{row[h]:,}" if isinstance(row[h], int) else str(row[h]) for h in headers] for row in rows]
-    print_table(headers, cells, numeric=[isinstance(rows[0][h], int) for h in headers])
+    cells = [[_cell(row[header]) for header in headers] for row in rows]
+    print_table(headers, cells, numeric=[isinstance(rows[0][h], int) for h in headers], droppable=droppable)
+
+
+def _cell(value: Any) -> str:
+    """What a table shows; settings as they are written in a configuration."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_cell(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return f"[{', '.join(value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _where(recipe: Recipe) -> list[str]:
+    """Methods, backbones and task of a recipe."""
+    backbones = "all" if recipe.backbones == SCALES else ", ".join(recipe.backbones)
+    tasks = ", ".join(recipe.tasks) or "all"
+    return [", ".join(recipe.methods), backbones, tasks if recipe.phase is None else f"{tasks} ({recipe.phase})"]
+
+
+def _number(value: Any) -> str:
+    """`2e-5` for 0.00002, as papers write learning rates; empty for None."""
+    if isinstance(value, float) and 0 < value < 0.01:
+        digits, exponent = f"{value:e}".split("e")
+        return f"{float(digits):g}e{int(exponent)}"
+    return "" if value is None else f"{value:g}"
+
+
+def _markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [headers, ["---"] * len(headers), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]

@@ -17,6 +17,7 @@ from adapter_transfer.errors import AdapterTransferError, StoreError
 from adapter_transfer_cli import (
     compare,
     cp,
+    data,
     demo,
     doctor,
     evaluate,
@@ -57,6 +58,7 @@ app = typer.Typer(
 for _verb in (demo, compare, plan, status, results, report, train, evaluate, cp, validate, schema, doctor):
     _verb.register(app)
 app.add_typer(ls.app, name="ls")
+app.add_typer(data.app, name="data")
 app.add_typer(sandbox.app, name="sandbox")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from adapter_transfer.experiments.machine import MachineSettings
+from adapter_transfer.tasks.reading import BadRows
 from adapter_transfer.training.settings import DeviceRequest
 from adapter_transfer_cli.output import configure_logs
 
@@ -28,6 +29,13 @@ Config = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipp
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the configuration, for example --set seeds=[1,2,3]."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(envvar="ADAPTER_TRANSFER_DATA", help="Folder of published data files, in place of the Hub."),
+]
+OnBadRow = Annotated[
+    BadRows, typer.Option(help="A row of data that cannot be read: fail before anything starts, or skip and count it.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]

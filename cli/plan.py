@@ -10,7 +10,8 @@ from adapter_transfer.experiments.plan import Plan, make_plan
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, print_json, print_table
-from adapter_transfer_cli.progress import title
+from adapter_transfer_cli.progress import print_notes, title
+from adapter_transfer_cli.sources import open_sources
 from adapter_transfer_cli.stores import existing_store
 
 
@@ -22,12 +23,16 @@ def plan(
     config: options.Config,
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
+    data_dir: options.DataDir = None,
+    on_bad_row: options.OnBadRow = "fail",
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Show the runs of an experiment: what is done, what is to be done, what is impossible and why."""
-    made = make_plan(read_experiment(config, overrides), existing_store(store))
+    experiment = read_experiment(config, overrides)
+    sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+    made = make_plan(experiment, existing_store(store), sources)
     if json:
         print_json(made.as_json())
         return
@@ -35,7 +40,9 @@ def plan(
         _print_runs(made)
     counts = Counter(run.status for run in made.runs)
     summary = ", ".join(f"{count} {status}" for status, count in counts.items())
-    console().print(f"{made.name}: {len(made.runs)} runs ({summary}), {len(made.impossible)} impossible cells")
+    pending = f", {made.num_pending} more after the search" if made.num_pending else ""
+    console().print(f"{made.name}: {len(made.runs)} runs ({summary}){pending}, {len(made.impossible)} impossible cells")
+    print_notes(made)
 
 
 def _print_runs(made: Plan) -> None:
@@ -52,7 +59,7 @@ def _print_runs(made: Plan) -> None:
                 run.spec.composition,
                 run.spec.task,
                 str(run.spec.seed),
-                run.status,
+                f"{run.status}, trial" if run.is_trial else run.status,
             ]
             for run in made.runs
         ],

@@ -31,6 +31,14 @@ def title(spec: RunSpec) -> str:
     return f"{spec.phase} {spec.task}{stands_on} · {spec.backbone} {spec.precision} {spec.method} seed {spec.seed}"
 
 
+def print_notes(plan: Plan) -> None:
+    """What people should know of the data, and what spoils the answer; on standard error."""
+    for note in plan.notes:
+        errors().print(f"note: {note}", markup=False, soft_wrap=True)
+    for warning in plan.warnings:
+        errors().print(f"warning: {warning}", markup=False, soft_wrap=True, style="yellow")
+
+
 def cell_title(cell: ImpossibleCell) -> str:
     """An impossible cell in a few words."""
     return f"{cell.backbone} {cell.precision} {cell.method} on {cell.intermediate} ({cell.composition})"

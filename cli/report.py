@@ -11,6 +11,7 @@ from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, print_json
+from adapter_transfer_cli.sources import open_sources
 from adapter_transfer_cli.summary import experiment_records, report_inputs
 
 
@@ -22,6 +23,8 @@ def report(
     config: options.Config,
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
+    data_dir: options.DataDir = None,
+    on_bad_row: options.OnBadRow = "fail",
     output: Path | None = typer.Option(None, "--output", "-o", help="File to write. [default: STORE/NAME/report.html]"),
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -33,7 +36,7 @@ def report(
     experiment = read_experiment(config, overrides)
     opened = Store.open(store, create=False)
     path = output or store / experiment.name / "report.html"
-    plan = make_plan(experiment, opened)
+    plan = make_plan(experiment, opened, open_sources(config, experiment, store, data_dir, on_bad_row))
     write_report(path, **report_inputs(experiment, plan, *experiment_records(opened, plan)))
     if json:
         print_json({"report": str(path)})

@@ -20,6 +20,7 @@ from adapter_transfer.registry import unknown_name_message
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import errors, print_json, print_table
+from adapter_transfer_cli.sources import open_sources
 
 _CHOICES: Mapping[str, Collection[str]] = {
     "backbone": BACKBONES,
@@ -41,6 +42,8 @@ def results(
     config: str | None = typer.Argument(None, help="Only the results of this configuration."),
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
+    data_dir: options.DataDir = None,
+    on_bad_row: options.OnBadRow = "fail",
     backbone: list[str] | None = typer.Option(None, help="Only this backbone; like all filters, may be repeated."),
     precision: list[str] | None = typer.Option(None, help="Only this precision."),
     method: list[str] | None = typer.Option(None, help="Only this method."),
@@ -62,14 +65,16 @@ def results(
         "intermediate": intermediate,
         "target": target,
     }
-    wanted = {**_checked(named), "language": expand_languages(language or ()), "seed": seed}
     experiment = None if config is None else read_experiment(config, overrides)
     opened = Store.open(store, create=False)
-    found = [r for r in read_results(opened) if all(not v or getattr(r, key) in v for key, v in wanted.items())]
-    if experiment is None:
+    there = read_results(opened)
+    wanted = {**_checked(named, there), "language": expand_languages(language or ()), "seed": seed}
+    found = [r for r in there if all(not v or getattr(r, key) in v for key, v in wanted.items())]
+    if config is None or experiment is None:
         found = without_repeats(found)
     else:
-        ids = {run.spec.id for run in make_plan(experiment, opened).runs}
+        sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+        ids = {run.spec.id for run in make_plan(experiment, opened, sources).runs}
         found = [result for result in found if result.run in ids]
     if json:
         print_json([result_to_json(result) for result in found])
@@ -81,17 +86,21 @@ def results(
     print_table([*_COLUMNS, "seed", "accuracy", "n", "chance", "run"], [_cells(result) for result in found])
 
 
-def _checked(filters: Mapping[str, Sequence[str] | None]) -> Mapping[str, Sequence[str] | None]:
+def _checked(
+    filters: Mapping[str, Sequence[str] | None], there: Sequence[Result]
+) -> Mapping[str, Sequence[str] | None]:
     """`filters` as they are.
 
     Raises:
         ConfigError: with every name that there is not, and the nearest that there is.
     """
+    # Users' own backbones are known by their results alone.
+    known = {key: dict.fromkeys((*names, *(getattr(r, key) for r in there))) for key, names in _CHOICES.items()}
     problems = [
-        unknown_name_message(key, name, _CHOICES[key])
+        unknown_name_message(key, name, known[key])
         for key, names in filters.items()
         for name in names or ()
-        if name not in _CHOICES[key]
+        if name not in known[key]
     ]
     if problems:
         raise ConfigError(problems)

@@ -14,6 +14,7 @@ from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, print_json, print_table
+from adapter_transfer_cli.sources import open_sources
 from adapter_transfer_cli.summary import run_records
 
 _NAMES = ("id", "phase", "status", "backbone", "precision", "method", "composition", "intermediate", "task")
@@ -35,6 +36,8 @@ def status(
     config: str | None = typer.Argument(None, help="Only the runs of this configuration; without it, of the store."),
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
+    data_dir: options.DataDir = None,
+    on_bad_row: options.OnBadRow = "fail",
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -42,7 +45,11 @@ def status(
     """Show how many runs are done, in progress, failed, damaged or still to do, and why."""
     experiment = None if config is None else read_experiment(config, overrides)
     opened = Store.open(store, create=False)
-    runs = read_runs(opened) if experiment is None else run_records(opened, make_plan(experiment, opened))
+    if config is None or experiment is None:
+        runs = read_runs(opened)
+    else:
+        sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+        runs = run_records(opened, make_plan(experiment, opened, sources))
     if json:
         print_json({"store": str(store), "runs": [_row(run) for run in runs]})
         return

@@ -8,10 +8,9 @@ from typing import Any
 from adapter_transfer.analysis.findings import find
 from adapter_transfer.analysis.summaries import summarise
 from adapter_transfer.analysis.tables import Table, accuracy_table, gain_table
-from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.plan import Plan, PlannedRun
-from adapter_transfer.experiments.results import Result, RunRecord, read_results, read_runs
+from adapter_transfer.experiments.results import Result, RunRecord, read_results, read_runs, split_record
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli.output import console, print_table
 
@@ -49,7 +48,7 @@ def _record_of(run: PlannedRun) -> RunRecord:
         seconds=None,
         metrics={},
         versions={},
-        data={f"{ref.task}/{ref.split}/{ref.language}": ref.digest for ref in spec.data},
+        data={ref.name: split_record(ref) for ref in spec.data},
     )
 
 
@@ -57,29 +56,27 @@ def report_inputs(
     experiment: Experiment, plan: Plan, results: Sequence[Result], runs: Sequence[RunRecord]
 ) -> dict[str, Any]:
     """The arguments of `write_report` for an experiment."""
-    names = experiment.backbones
     return {
         "results": results,
         "runs": runs,
         "title": experiment.name,
         "question": experiment.question,
         "impossible": plan.impossible,
-        "sandbox_backbones": [name for name in names if BACKBONES[name].is_sandbox],
-        "controls": controls(experiment),
+        "sandbox_backbones": experiment.sandbox_backbones,
+        "controls": experiment.controls,
+        "data_notes": plan.notes,
+        "caveats": plan.warnings,
+        "selections": plan.selections,
     }
-
-
-def controls(experiment: Experiment) -> list[str]:
-    """Backbones with random weights: in every table, but not part of the finding."""
-    return [name for name in experiment.backbones if BACKBONES[name].weights == "random"]
 
 
 def print_summary(experiment: Experiment, results: Sequence[Result], runs: Sequence[RunRecord]) -> None:
     """Accuracies and gains as tables, then the finding in words."""
     summary = summarise(results, runs)
-    for table in (accuracy_table(summary, experiment.target), gain_table(summary, experiment.target)):
+    target = experiment.evaluated_task.name
+    for table in (accuracy_table(summary, target), gain_table(summary, target)):
         _print(table)
-    finding = find(summary, experiment.target, controls(experiment))
+    finding = find(summary, target, experiment.controls)
     console().print(finding.lead, markup=False)
     for item in finding.items:
         console().print(f"  - {item}", markup=False)

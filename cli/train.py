@@ -12,6 +12,7 @@ from adapter_transfer_cli.choice import RunChoice, chosen_plan
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import console, print_json
+from adapter_transfer_cli.sources import keep_lock, open_sources
 from adapter_transfer_cli.stores import existing_store
 
 
@@ -32,6 +33,8 @@ def train(
     composition: str | None = typer.Option(None, help="The composition, where the configuration has several."),
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
+    data_dir: options.DataDir = None,
+    on_bad_row: options.OnBadRow = "fail",
     device: options.Device = "auto",
     threads: options.Threads = None,
     token_budget: options.TokenBudget = options.MACHINE.token_budget,
@@ -47,9 +50,12 @@ def train(
     which `evaluate` takes.
     """
     wanted = RunChoice(phase, backbone, method, intermediate, seed, precision, composition)
-    plan = chosen_plan(read_experiment(config, overrides), existing_store(store), wanted)
+    experiment = read_experiment(config, overrides)
+    sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+    plan = chosen_plan(experiment, existing_store(store), sources, wanted)
+    keep_lock(sources, config, experiment, store, quiet=quiet or json)
     trackers, log_level = tuple(tracker or ()), options.log_level(debug)
-    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, trackers, log_level)
+    settings = MachineSettings(device, threads, token_budget, checkpoint_steps, trackers, log_level, data_dir)
     opened = run_plan(plan, store, settings, workers=1, quiet=quiet or json, debug=debug)
     _show(opened, plan.runs[-1].spec.id, json)
 

@@ -8,7 +8,8 @@ from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, print_json
-from adapter_transfer_cli.progress import cell_title
+from adapter_transfer_cli.progress import cell_title, print_notes
+from adapter_transfer_cli.sources import open_sources
 
 
 def register(app: typer.Typer) -> None:
@@ -18,12 +19,16 @@ def register(app: typer.Typer) -> None:
 def validate(
     config: options.Config,
     overrides: options.Overrides = None,
+    store: options.StoreDir = options.STORE_DEFAULT,
+    data_dir: options.DataDir = None,
+    on_bad_row: options.OnBadRow = "fail",
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Check a configuration and the data that it names; list the cells that cannot be run. Trains nothing."""
-    made = make_plan(read_experiment(config, overrides))
+    experiment = read_experiment(config, overrides)
+    made = make_plan(experiment, sources=open_sources(config, experiment, store, data_dir, on_bad_row))
     if json:
         print_json({"valid": True, "runs": len(made.runs), "impossible": [vars(cell) for cell in made.impossible]})
         return
@@ -32,3 +37,4 @@ def validate(
     for cell in made.impossible:
         console().print(f"impossible: {cell_title(cell)}: {cell.reason}", markup=False, soft_wrap=True)
     console().print(f"{config}: valid; {len(made.runs)} runs, {len(made.impossible)} impossible cells")
+    print_notes(made)

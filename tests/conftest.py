@@ -9,11 +9,19 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from loopback_hub import LoopbackHub
+
 ROOT = Path(__file__).resolve().parent.parent
+
+# What several test files stand on (`loopback_hub`, `hub_content`): pytest's importlib mode puts no folder on the path.
+sys.path.append(str(ROOT / "tests"))
 
 _CACHE = tempfile.TemporaryDirectory(prefix="adapter-transfer-tests-")  # lives as long as the process
 os.environ.update(
@@ -65,3 +73,27 @@ def shared_data() -> Path:
         if folder.is_dir():
             return folder
     pytest.skip("the published data (../shared/data) is not here")
+
+
+@pytest.fixture
+def loopback_hub() -> Iterator[LoopbackHub]:
+    """An empty Hub on 127.0.0.1; `environment` points a subprocess at it, `use` this process."""
+    from loopback_hub import LoopbackHub
+
+    with LoopbackHub() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder with a small encoder of a kind of `small_encoders`; made once, to be copied by who changes it."""
+    from small_encoders import ENCODERS
+
+    made: dict[str, Path] = {}
+
+    def folder(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = ENCODERS[kind](tmp_path_factory.mktemp("encoder") / kind)
+        return made[kind]
+
+    return folder

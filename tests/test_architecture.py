@@ -20,6 +20,7 @@ LIBRARY, CLI = "adapter_transfer", "adapter_transfer_cli"
 
 LAYERS = {
     **dict.fromkeys(("errors", "registry", "languages", "documents", "config", "canonical", "durable"), 0),
+    **dict.fromkeys(("hub", "hub_failures", "hub_lock"), 0),
     **dict.fromkeys(("backbones", "tasks"), 1),
     "methods": 2,
     "training": 3,
@@ -32,11 +33,11 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "accelerate": ("adapter_transfer/training/",),
     "adapters": ("adapter_transfer/backbones/", "adapter_transfer/methods/"),
     "altair": ("adapter_transfer/analysis/",),
-    "bitsandbytes": ("adapter_transfer/backbones/loading.py",),
-    "datasets": ("adapter_transfer/tasks/sources.py",),
-    "huggingface_hub": ("adapter_transfer/sharing/hub.py",),
+    "bitsandbytes": ("adapter_transfer/backbones/quantization.py",),
+    "datasets": ("adapter_transfer/tasks/",),
+    "huggingface_hub": ("adapter_transfer/hub.py", "adapter_transfer/sharing/hub.py"),
     "jinja2": ("adapter_transfer/analysis/",),
-    "pyarrow": ("adapter_transfer/training/", "adapter_transfer/experiments/"),
+    "pyarrow": ("adapter_transfer/tasks/", "adapter_transfer/training/", "adapter_transfer/experiments/"),
     "ray": ("adapter_transfer/experiments/ray.py",),
     "rich": ("cli/",),
     "ruamel": ("adapter_transfer/documents.py",),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapter_transfer.backbones.zoo import BACKBONES
+from adapter_transfer.backbones.zoo import BACKBONES, QUANTIZED
 from adapter_transfer.config import parse, read_text
 from adapter_transfer.errors import (
     AdapterTransferError,
@@ -94,13 +94,29 @@ def test_the_table_of_exit_codes_is_true():
     assert {kind.exit_code for kind in classes} | {0, 130} == codes
 
 
+def table(first_heading):
+    """The rows of the table that starts with this heading, as cells without backticks; the headings first."""
+    lines = re.search(rf"^\| {first_heading} \|.*\n(?:\|.*\n)+", README, re.MULTILINE)[0].splitlines()
+    rows = [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines]
+    return [rows[0], *rows[2:]]
+
+
 def test_the_table_of_compositions_is_true():
-    rows = re.findall(r"^\| `([\w-]+)` \| .*? \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
-    assert {row[0] for row in rows} == set(COMPOSITIONS) - {"none"}
-    for name, full, adapter in rows:
-        for method, cell in (("full", full), ("seq_bn", adapter)):
-            assert cell.startswith("yes") == (name in METHODS[method].compositions)
-            assert ("auto" in cell) == (METHODS[method].compositions[0] == name)
+    assert {row[0] for row in table("composition")[1:]} == set(COMPOSITIONS) - {"none", "alone"}
+
+
+def test_the_table_of_methods_is_true():
+    (_, _, *compositions, quantized), *rows = table("method")
+    assert [row[0] for row in rows] == list(METHODS)
+    assert compositions == [row[0] for row in table("composition")[1:]]
+    assert set(re.findall(r"\w+", quantized)) == {"on", *QUANTIZED}
+    for name, _, *cells, on_quantized in rows:
+        method = METHODS[name]
+        for composition, cell in zip(compositions, cells, strict=True):
+            is_first = method.compositions[0] == composition
+            assert cell == ("auto" if is_first else "yes" if composition in method.compositions else "–")
+        assert {precision for precision in QUANTIZED if precision in method.refused_precisions} in (QUANTIZED, set())
+        assert on_quantized == ("–" if method.refused_precisions else "yes")
 
 
 def test_every_file_that_is_linked_is_there():

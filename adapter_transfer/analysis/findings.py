@@ -61,6 +61,11 @@ def find(summary: Summary, target: str, controls: Collection[str] = ()) -> Findi
     if main is None:
         return Finding(f"No run on {target} has been evaluated yet, so there is no finding.", (), "")
     series = series_of(summary, target, controls)
+    if not series and any(cell.intermediate != NO_INTERMEDIATE for cell in summary.cells_of(target)):
+        lead = (
+            f"Every cell with an intermediate on {target} is a control with random weights: its figures stand in the "
+        )
+        return Finding(f"{lead}tables, and no finding is drawn from them.", (), "")
     gains = {one: [(cell, summary.gain(cell, main)) for cell in one.cells] for one in series}
     items = tuple(_sentence(one, found, series) for one, found in gains.items() if any(g.by_seed for _, g in found))
     if not items:

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from adapter_transfer.analysis.findings import Finding, find
 from adapter_transfer.analysis.plots import Panel, chart_library, gain_panels, language_panels
-from adapter_transfer.analysis.run_tables import data_table, problem_table, run_table, version_table
+from adapter_transfer.analysis.run_tables import data_table, problem_table, run_table, selection_table, version_table
 from adapter_transfer.analysis.summaries import Summary, count, summarise
 from adapter_transfer.analysis.tables import Table, accuracy_table, cost_table, gain_table, language_table
 from adapter_transfer.durable import storage_errors, write_atomic
@@ -28,6 +28,7 @@ from adapter_transfer.experiments.results import Result, RunRecord, result_to_js
 
 if TYPE_CHECKING:
     from adapter_transfer.experiments.plan import ImpossibleCell
+    from adapter_transfer.experiments.tuning import Selection
 
 _TEMPLATE = "report.html.j2"
 
@@ -66,6 +67,9 @@ def render_report(
     impossible: Sequence[ImpossibleCell] = (),
     sandbox_backbones: Collection[str] = (),
     controls: Collection[str] = (),
+    data_notes: Sequence[str] = (),
+    caveats: Sequence[str] = (),
+    selections: Sequence[Selection] = (),
 ) -> str:
     """The page as HTML text.
 
@@ -78,6 +82,9 @@ def render_report(
         impossible: cells of the grid that cannot be run.
         sandbox_backbones: names whose figures are no evidence about published models; a banner says so.
         controls: backbones with random weights: in every table, but on no line over scales.
+        data_notes: what was mapped, repaired or left out in the data.
+        caveats: what spoils the answer although every run is sound.
+        selections: searches for hyper-parameters.
     """
     summary = summarise(results, runs)
     sections = [_section(summary, target, controls) for target in summary.targets]
@@ -97,6 +104,9 @@ def render_report(
         runs=run_table(runs),
         versions=version_table(runs),
         data=data_table(runs),
+        data_notes=data_notes,
+        caveats=caveats,
+        selections=selection_table(selections),
         downloads=_downloads(results),
         specs=[panel.spec for panel in panels],
         chart_library=Markup(chart_library()) if panels else "",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from adapter_transfer.analysis.formats import MISSING, intermediate_text, seconds_text
+from adapter_transfer.analysis.formats import MISSING, intermediate_text, percent, seconds_text
 from adapter_transfer.analysis.summaries import Cell, Summary
 from adapter_transfer.analysis.tables import Entry, Table
-from adapter_transfer.experiments.results import RunRecord
+from adapter_transfer.experiments.results import RunRecord, SplitRecord
 
 if TYPE_CHECKING:
     from adapter_transfer.experiments.plan import ImpossibleCell
+    from adapter_transfer.experiments.tuning import Selection
 
 _ID_DIGITS = 12
 
@@ -49,16 +50,57 @@ def version_table(runs: Sequence[RunRecord]) -> Table:
 
 
 def data_table(runs: Sequence[RunRecord]) -> Table:
-    """The SHA-256 of every split that was read; two digests for one split mean that the data changed between runs."""
-    digests: dict[str, dict[str, None]] = {}
+    """Every split that was read and from where; two rows for one split mean that the data changed between runs."""
+    splits: dict[str, dict[SplitRecord, None]] = {}
     for run in runs:
-        for split, digest in run.data.items():
-            digests.setdefault(split, {})[digest] = None
+        for split, record in run.data.items():
+            splits.setdefault(split, {})[record] = None
     rows = []
-    for split, found in sorted(digests.items()):
-        tone = "warning" if len(found) > 1 else "plain"
-        rows.append((Entry(split, tone="name"), Entry(", ".join(found), tone=tone)))  # type: ignore[arg-type]
-    return Table("Data", ("split", "SHA-256"), tuple(rows))
+    for split, found in sorted(splits.items()):
+        changed = len({record.digest for record in found}) > 1
+        for record in found:
+            rows.append(
+                (
+                    Entry(split, tone="name"),
+                    Entry(record.published or MISSING),
+                    Entry(record.source or MISSING),
+                    Entry(f"{record.num_examples:,}", record.num_examples),
+                    Entry(str(record.num_repaired), record.num_repaired),
+                    Entry(str(record.num_skipped), record.num_skipped, "warning" if record.num_skipped else "plain"),
+                    Entry(record.digest, tone="warning" if changed else "plain"),
+                )
+            )
+    headers = ("split", "published as", "read from", "examples", "repaired", "left out", "SHA-256")
+    return Table("Data", headers, tuple(rows))
+
+
+def selection_table(selections: Sequence[Selection]) -> Table:
+    """What was tried for each cell, how it did in English validation, and what was chosen."""
+    rows = []
+    for selection in selections:
+        names = (selection.backbone, selection.precision, selection.method, selection.intermediate)
+        cell = " ".join((*names, selection.composition if selection.composition != "none" else ""))
+        for index, trial in enumerate(selection.trials):
+            accuracy, loss = trial.validation_accuracy, trial.validation_loss
+            state = "chosen" if index == selection.chosen else "failed" if trial.is_over and accuracy is None else ""
+            rows.append(
+                (
+                    Entry(cell.strip(), tone="name"),
+                    Entry(str(selection.seed), selection.seed),
+                    Entry(trial.changes),
+                    Entry(percent(accuracy), 100 * accuracy)
+                    if accuracy is not None
+                    else Entry(MISSING, tone="missing"),
+                    Entry(f"{loss:.3f}", loss) if loss is not None else Entry(MISSING, tone="missing"),
+                    Entry(state or MISSING, tone="warning" if state == "failed" else "plain"),
+                )
+            )
+    headers = ("cell", "seed", "trial", "English validation, %", "loss", "")
+    notes = (
+        "Every compared cell has equally many trials, each trained with one seed; the best in English validation "
+        "(accuracy, then loss) is used for all seeds.",
+    )
+    return Table("Search for hyper-parameters", headers, tuple(rows), notes if rows else ())
 
 
 def _run_row(run: RunRecord) -> tuple[Entry, ...]:

@@ -188,7 +188,7 @@ class Summary:
     def _order(self, cell: Cell) -> tuple[object, ...]:
         return (
             cell.target,
-            _rank(cell.precision, ("fp32", "bf16")),
+            _rank(cell.precision, ("fp32", "bf16", "fp16", "int8", "nf4")),
             self._sizes.get(cell.backbone, float("inf")),  # of unknown size: last
             cell.backbone,
             _rank(cell.method, ("full",)),

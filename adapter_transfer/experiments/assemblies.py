@@ -20,8 +20,13 @@ def body_source(spec: RunSpec, artifacts: Artifacts) -> Path | None:
     """The fully fine-tuned body that a run starts from, or None where it starts from the checkpoint."""
     if METHODS[spec.method].kind != "full":
         return None
-    role = "target" if spec.phase == "evaluation" else "intermediate"
+    role = evaluated_role(spec) if spec.phase == "evaluation" else "intermediate"
     return body_dir(artifacts(role)) if role in spec.parents else None
+
+
+def evaluated_role(spec: RunSpec) -> str:
+    """Which parent an evaluation answers with: the target run, or the intermediate where that is evaluated alone."""
+    return "intermediate" if spec.composition == "alone" else "target"
 
 
 def training_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
@@ -34,6 +39,7 @@ def training_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
         format=TASKS[spec.task].format,
         init_seed=stream_seed(spec.seed, f"{spec.phase}/{spec.task}", "init"),
         adapters=_trained_adapters(spec, lower),
+        composition=spec.composition,
         head_source=head_dir(lower, spec.intermediate) if lower is not None and spec.head == "carry" else None,
         trains_body=METHODS[spec.method].kind == "full",
     )
@@ -50,7 +56,7 @@ def _trained_adapters(spec: RunSpec, lower: Path | None) -> tuple[AdapterPart, .
 
 
 def evaluation_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
-    """What a target run trained, put together again from the artifacts."""
+    """What a target run trained (or an intermediate run, where it is evaluated alone), put together again."""
     return Assembly(
         method=METHODS[spec.method],
         settings=dict(spec.method_settings),
@@ -58,13 +64,21 @@ def evaluation_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
         format=TASKS[spec.task].format,
         init_seed=0,  # everything is loaded over what it draws
         adapters=_saved_adapters(spec, artifacts),
-        head_source=head_dir(artifacts("target"), spec.task),
+        composition=spec.composition,
+        head_source=head_dir(artifacts(evaluated_role(spec)), _saved_task(spec)),
     )
+
+
+def _saved_task(spec: RunSpec) -> str:
+    return spec.intermediate if spec.composition == "alone" else spec.task
 
 
 def _saved_adapters(spec: RunSpec, artifacts: Artifacts) -> tuple[AdapterPart, ...]:
     if METHODS[spec.method].kind == "full":
         return ()
+    if spec.composition == "alone":
+        alone = adapter_dir(artifacts("intermediate"), spec.intermediate)
+        return (AdapterPart(spec.intermediate, trains=False, source=alone),)
     trained = AdapterPart(spec.task, trains=False, source=adapter_dir(artifacts("target"), spec.task))
     composition = COMPOSITIONS[spec.composition]
     if not composition.keeps_lower:

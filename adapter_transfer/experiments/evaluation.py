@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapter_transfer.errors import ConfigError
-from adapter_transfer.experiments.plan import Plan, planned_run, split_ref
+from adapter_transfer.experiments.data import Sources, make_ref
+from adapter_transfer.experiments.plan import Plan, planned_run
 from adapter_transfer.experiments.runs import RunSpec, evaluation_of
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.languages import expand_languages
 from adapter_transfer.tasks.catalog import TASKS
 
 
-def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = ()) -> Plan:
+def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = (), sources: Sources | None = None) -> Plan:
     """A plan of one run: the evaluation of a trained target run on its task's test items.
 
     Args:
@@ -39,5 +40,9 @@ def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = ()) ->
     if missing:
         have = ", ".join(task.languages["test"])
         raise ConfigError(f"{task.name!r} has no test items in {', '.join(missing)}; it has {have}")
-    spec = evaluation_of(trained, (split_ref(task, "test", code) for code in codes))
+    reading = trained.data[0].reading
+    question_field = reading.question_field if reading is not None else "repaired"
+    found = sources or Sources()
+    refs = [make_ref(task, "test", code, task.splits["test"], question_field, found) for code in codes]
+    spec = evaluation_of(trained, refs)
     return Plan(f"evaluation of {run_id[:12]}", (planned_run(store, spec),), ())

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from adapter_transfer.backbones.zoo import BACKBONES, Precision
 from adapter_transfer.config import Settings, one_of
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.choices import WrittenBackbone, WrittenMethod
+from adapter_transfer.experiments.tune import Tune
 from adapter_transfer.languages import expand_languages
-from adapter_transfer.methods.catalog import METHODS, Method
 from adapter_transfer.methods.composition import CompositionRequest
+from adapter_transfer.registry import unknown_name_message
 from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.task import Task
+from adapter_transfer.tasks.reading import QuestionField
+from adapter_transfer.tasks.task import Split, Task
 from adapter_transfer.training.settings import RuleBase, TrainingRule
 
 INTERMEDIATE_TASKS = {name: task for name, task in TASKS.items() if "intermediate" in task.roles}
@@ -23,9 +26,11 @@ TARGET_TASKS = {name: task for name, task in TASKS.items() if "target" in task.r
 # The report of an experiment lies in the store under its name, beside these.
 RESERVED_NAMES = ("runs", "cache", "trackers")
 
-BackboneName = Annotated[str, one_of("backbone", BACKBONES)]
 IntermediateName = Annotated[str, one_of("intermediate task", ["none", *INTERMEDIATE_TASKS])]
-TargetName = Annotated[str, one_of("target task", TARGET_TASKS)]
+NO_TARGET = "none"
+TargetName = Annotated[str, one_of("target task", [NO_TARGET, *TARGET_TASKS])]
+EvaluatedName = Annotated[str, one_of("target task", TARGET_TASKS)]
+TaskName = Annotated[str, one_of("task", TASKS)]
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -33,37 +38,6 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if repeated:
         raise ValueError(f"each may stand here once; repeated: {', '.join(repeated)}")
     return values
-
-
-class MethodChoice(Settings):
-    """A method with its settings; a name alone takes the defaults."""
-
-    name: Annotated[str, one_of("method", METHODS)]
-    """Name of the method (`ls methods`)."""
-    settings: Mapping[str, Any] = {}
-    """The method's own settings; what is left out has its default."""
-
-    @model_validator(mode="after")
-    def _check_settings(self) -> MethodChoice:
-        try:
-            self.resolved()
-        except ValidationError as error:
-            raise ConfigError(
-                f"settings of {self.name}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
-            ) from None
-        return self
-
-    @property
-    def method(self) -> Method:
-        return METHODS[self.name]
-
-    def resolved(self) -> dict[str, Any]:
-        """Every setting, defaults included."""
-        return self.method.parse_settings(dict(self.settings)).model_dump(mode="json")
-
-
-def _name_alone(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
 
 
 def _check_languages(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,37 +51,57 @@ class Experiment(Settings):
     """Names the report's folder in the store; letters, digits, `-` and `_`."""
     question: str = ""
     """What the experiment is to answer; printed above its results."""
-    backbones: Annotated[tuple[BackboneName, ...], Field(min_length=1), AfterValidator(_distinct)]
-    """The scales, smallest first (`ls backbones`)."""
+    backbones: tuple[WrittenBackbone, ...] = Field(min_length=1)
+    """The scales, smallest first: names (`ls backbones`), or your own encoder by folder or Hub id."""
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1), AfterValidator(_distinct)] = ("fp32",)
     """Of the frozen weights for adapters, of the computation for full fine-tuning; what trains is kept in fp32."""
-    methods: Annotated[tuple[Annotated[MethodChoice, BeforeValidator(_name_alone)], ...], Field(min_length=1)]
+    methods: tuple[WrittenMethod, ...] = Field(min_length=1)
     """How a phase changes the backbone (`ls methods`)."""
     intermediates: Annotated[tuple[IntermediateName, ...], Field(min_length=1), AfterValidator(_distinct)]
     """English tasks trained before the target; `none` is the baseline that gains are measured against."""
     compositions: Annotated[tuple[CompositionRequest, ...], Field(min_length=1), AfterValidator(_distinct)] = ("auto",)
     """How the target's adapter meets the intermediate's; `auto` takes what is exact for the method."""
     target: TargetName
-    """The task that is trained in English after the intermediate and evaluated in every language."""
+    """The task that is trained in English after the intermediate and evaluated in every language; `none` evaluates the
+    intermediate alone, with its own head, on `evaluate`."""
+    evaluate: EvaluatedName | None = None
+    """With `target: none`, the task whose test items are answered."""
     languages: Annotated[tuple[str, ...], AfterValidator(_check_languages)] | None = None
     """Evaluated languages, as codes or names of sets; without it, every language of the target's test split."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
     """Seed k of the target stands on seed k of the intermediate and is compared with seed k of `none`."""
     head: Literal["carry", "fresh"] = "fresh"
     """Whether the target's head starts from the intermediate's where their shapes allow, or anew."""
-    training: tuple[TrainingRule, ...] = Field(min_length=1)  # type: ignore[valid-type]  # made by create_model
-    """Hyper-parameters as rules; a later rule wins over an earlier one."""
+    splits: Mapping[TaskName, Mapping[Split, str]] = {}
+    """Task → our split (train, validation, test) → the published split that serves as it, where that is not the task's
+    own choice (`ls tasks`)."""
+    question_field: QuestionField = "repaired"
+    """XCOPA's `question`, wrong upstream in five languages: `repaired`, or `as-published` to compare with others."""
+    training: tuple[TrainingRule, ...] = ()  # type: ignore[valid-type]  # made by create_model
+    """Hyper-parameters as rules; a later rule wins over an earlier one, all of them over the shipped values
+    (`ls recipes`)."""
+    tune: Tune | None = None
+    """A small search before the seeds are trained, with equally many trials for every cell."""
 
     @model_validator(mode="after")
     def _check_together(self) -> Experiment:
         problems = []
         if self.name in RESERVED_NAMES:
             problems.append(f"name: {self.name!r} is a folder of the store itself; choose another")
-        names = [choice.name for choice in self.methods]
-        problems += [f"methods: {name!r} stands here twice" for name in dict.fromkeys(names) if names.count(name) > 1]
-        test_languages = self.target_task.languages["test"]
+        for key, names in (("backbones", self.backbone_names), ("methods", self.method_names)):
+            problems += [f"{key}: {name!r} stands here twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+        problems += list(self._target_problems())
+        if problems:
+            raise ConfigError(problems)
+        known = dict.fromkeys((*self.backbone_names, *BACKBONES))
+        named = dict.fromkeys(rule.when.backbone for rule in self.rules if rule.when.backbone is not None)
+        problems += [unknown_name_message("backbone", name, known) for name in named if name not in known]
+        problems += list(self._split_problems())
+        if self.tune is not None:
+            problems += self._tune_problems(self.tune)
+        test_languages = self.evaluated_task.languages["test"]
         problems += [
-            f"languages: {self.target!r} has no test items in {code!r}; it has {', '.join(test_languages)}"
+            f"languages: {self.evaluated_task.name!r} has no test items in {code!r}; it has {', '.join(test_languages)}"
             for code in self.languages or ()
             if code not in test_languages
         ]
@@ -115,22 +109,67 @@ class Experiment(Settings):
             raise ConfigError(problems)
         return self
 
+    def _target_problems(self) -> Iterator[str]:
+        if self.target == NO_TARGET and self.evaluate is None:
+            yield "evaluate: with `target: none` say which task is answered, for example `evaluate: xcopa`"
+        if self.target != NO_TARGET and self.evaluate is not None:
+            yield f"evaluate: is for `target: none` only; {self.target!r} is trained and evaluated"
+
+    def _split_problems(self) -> Iterator[str]:
+        for name, mapping in self.splits.items():
+            try:
+                TASKS[name].check_splits(mapping)
+            except ConfigError as error:
+                yield from (f"splits: {problem}" for problem in error.problems)
+
+    def _tune_problems(self, tune: Tune) -> list[str]:
+        problems = tune.problems(list(self.method_names))
+        if self.target == NO_TARGET:
+            problems.append("tune: trials are chosen by the target's validation items, and `target` is none")
+        for choice in self.methods:
+            for trial in tune.of(choice.name):
+                try:
+                    choice.resolved(trial.settings)
+                except ConfigError as error:
+                    problems += [f"tune.trials: {problem}" for problem in error.problems]
+        return problems
+
+    @property
+    def backbone_names(self) -> tuple[str, ...]:
+        """What the scales are called."""
+        return tuple(choice.name for choice in self.backbones)
+
+    @property
+    def method_names(self) -> tuple[str, ...]:
+        return tuple(choice.name for choice in self.methods)
+
     @property
     def rules(self) -> tuple[RuleBase, ...]:
         """The training rules."""
         return self.training
 
     @property
-    def target_task(self) -> Task:
-        return TASKS[self.target]
+    def evaluated_task(self) -> Task:
+        """The target; with `target: none`, the task that the intermediate answers."""
+        return TASKS[self.evaluate if self.evaluate is not None else self.target]
 
     @property
     def evaluated_languages(self) -> tuple[str, ...]:
         """Codes of the languages that are evaluated."""
-        return self.target_task.languages["test"] if self.languages is None else self.languages
+        return self.evaluated_task.languages["test"] if self.languages is None else self.languages
 
     @property
     def uses_sandbox(self) -> bool:
         """Whether any backbone or task is the sandbox's, so that nothing here is evidence about published models."""
-        tasks = [self.target, *(name for name in self.intermediates if name != "none")]
-        return any(BACKBONES[name].is_sandbox for name in self.backbones) or any(TASKS[t].is_sandbox for t in tasks)
+        tasks = [self.evaluated_task, *(TASKS[name] for name in self.intermediates if name != "none")]
+        return bool(self.sandbox_backbones) or any(task.is_sandbox for task in tasks)
+
+    @property
+    def sandbox_backbones(self) -> tuple[str, ...]:
+        """Backbones that say nothing about published models."""
+        return tuple(choice.name for choice in self.backbones if choice.is_sandbox)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Backbones with random weights: in every table, but not part of the finding."""
+        return tuple(choice.name for choice in self.backbones if choice.is_random)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from adapter_transfer.training.settings import DEFAULT_CHECKPOINT_STEPS, DEFAULT_TOKEN_BUDGET, DeviceRequest
 
@@ -19,6 +20,7 @@ class MachineSettings:
         token_budget: padded tokens in a micro-batch.
         checkpoint_steps: optimizer steps between checkpoints, at most.
         trackers: accelerate's names of experiment trackers to log to.
+        data_dir: folder of published data files; None takes data from the Hub's cache.
         log_level: of this package's logs in worker processes.
     """
 
@@ -28,6 +30,7 @@ class MachineSettings:
     checkpoint_steps: int = DEFAULT_CHECKPOINT_STEPS
     trackers: tuple[str, ...] = ()
     log_level: int = logging.WARNING
+    data_dir: Path | None = None
 
 
 def available_cores() -> int:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Literal
 
-from adapter_transfer.backbones.zoo import BACKBONES, Precision
-from adapter_transfer.canonical import digest
+from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.errors import ConfigError, ImpossibleError, StoreError
-from adapter_transfer.experiments.experiment import Experiment, MethodChoice
-from adapter_transfer.experiments.runs import HeadStart, RunSpec, SplitRef, evaluation_of
+from adapter_transfer.experiments.caveats import experiment_caveats
+from adapter_transfer.experiments.cells import CellBuilder, experiment_splits
+from adapter_transfer.experiments.data import DataReader, Sources, data_notes, require_no_leak
+from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import Store
-from adapter_transfer.methods.composition import CompositionRequest, ResolvedComposition, resolve_composition
+from adapter_transfer.experiments.tuning import Selection, choose, outcome
+from adapter_transfer.methods.composition import CompositionRequest, ResolvedComposition
 from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.task import ExampleSet, Split, Task, load_examples
-from adapter_transfer.training.settings import TrainingSettings, resolve_training
 
 PlanStatus = Literal["done", "failed", "partial", "damaged", "todo", "impossible"]
 
@@ -31,11 +31,13 @@ class PlannedRun:
 
     Attributes:
         reason: why it failed or cannot be read; empty otherwise.
+        is_trial: part of a search only; its figures are no result.
     """
 
     spec: RunSpec
     status: PlanStatus
     reason: str = ""
+    is_trial: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,19 @@ class Plan:
 
     Attributes:
         name: of the experiment.
+        selections: the searches of its cells, where it has a `tune:` section.
+        num_pending: runs that follow once the searches are over, whose settings nobody knows yet.
+        notes: what people should know of the data: mapped splits, repaired and skipped rows.
+        warnings: what spoils an answer.
     """
 
     name: str
     runs: tuple[PlannedRun, ...]
     impossible: tuple[ImpossibleCell, ...]
+    selections: tuple[Selection, ...] = ()
+    num_pending: int = 0
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def todo(self) -> list[RunSpec]:
@@ -76,7 +86,13 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """For machines: `{"experiment", "runs": [...]}`; impossible cells stand among the runs, without an id."""
         runs = [
-            {"id": run.spec.id, **run.spec.description(), "status": run.status, "reason": run.reason or None}
+            {
+                "id": run.spec.id,
+                **run.spec.description(),
+                "status": run.status,
+                "reason": run.reason or None,
+                "is_trial": run.is_trial,
+            }
             for run in self.runs
         ]
         runs += [
@@ -96,44 +112,147 @@ class Plan:
             }
             for cell in self.impossible
         ]
-        return {"experiment": self.name, "runs": runs}
+        return {
+            "experiment": self.name,
+            "runs": runs,
+            "pending_runs": self.num_pending,
+            "selections": [selection.as_json() for selection in self.selections],
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
+        }
 
 
-def make_plan(experiment: Experiment, store: Store | None = None) -> Plan:
+def make_plan(experiment: Experiment, store: Store | None = None, sources: Sources | None = None) -> Plan:
     """The plan of an experiment, with what `store` already holds of it.
 
-    Data files are read (their content is part of a run's identity); nothing is downloaded, loaded or trained.
+    Data is read and every row checked, because its content is part of a run's identity; of the backbones nothing but
+    their configurations is read. Nothing is trained.
 
     Raises:
-        ConfigError: if a training has no learning rate; every such problem at once.
+        ConfigError: if a training has no learning rate, or evaluated items are trained on; every such problem at once.
         ImpossibleError: if no cell of the grid can be run.
-        DataError: if data or a checkpoint is missing.
+        DataError: if data or a checkpoint is missing or faulty.
     """
-    specs: dict[str, RunSpec] = {}
-    impossible: dict[ImpossibleCell, None] = {}
-    problems: dict[str, None] = {}
-    grid = product(experiment.backbones, experiment.precisions, experiment.methods, experiment.intermediates)
-    for backbone, precision, choice, intermediate in grid:
-        builder = _CellBuilder(experiment, backbone, precision, choice)
-        for request in experiment.compositions:
-            try:
-                composition = resolve_composition(choice.method, request, has_intermediate=intermediate != "none")
-                for seed in experiment.seeds:
-                    specs.update((spec.id, spec) for spec in builder.specs(intermediate, composition, seed))
-            except ImpossibleError as error:
-                cell = ImpossibleCell(
-                    backbone, precision, choice.name, intermediate, request, experiment.target, str(error)
+    drawing = _Drawing(experiment, store, sources or Sources())
+    drawing.reader.require_readable(experiment_splits(experiment))
+    for backbone in experiment.backbones:
+        declared = backbone.declaration()
+        for precision, choice in product(experiment.precisions, experiment.methods):
+            builder = CellBuilder(
+                experiment, drawing.reader, declared, precision, choice, drawing.sources.resolver.commit
+            )
+            for intermediate, request in product(experiment.intermediates, experiment.compositions):
+                drawing.add(builder, intermediate, request)
+    return drawing.plan()
+
+
+@dataclass
+class _Drawing:
+    """A plan while it is being made."""
+
+    experiment: Experiment
+    store: Store | None
+    sources: Sources
+    specs: dict[str, RunSpec] = field(default_factory=dict)
+    results: set[str] = field(default_factory=set)
+    followers: set[str] = field(default_factory=set)
+    impossible: dict[ImpossibleCell, None] = field(default_factory=dict)
+    problems: dict[str, None] = field(default_factory=dict)
+    selections: dict[Selection, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.reader = DataReader(self.experiment, self.sources)
+
+    def add(self, builder: CellBuilder, intermediate: str, request: CompositionRequest) -> None:
+        """Adds the runs of a cell, or why there are none."""
+        try:
+            composition = builder.resolve(intermediate, request)
+            if self.experiment.tune is None:
+                self._take(
+                    run for seed in self.experiment.seeds for run in builder.specs(intermediate, composition, seed)
                 )
-                impossible[cell] = None
-            except ConfigError as error:
-                problems.update(dict.fromkeys(error.problems))
-    if problems:
-        raise ConfigError(problems)
-    if not specs:
-        reasons = dict.fromkeys(cell.reason for cell in impossible)
-        raise ImpossibleError(f"no cell of experiment {experiment.name!r} can be run: {' '.join(reasons)}")
-    ordered = sorted(specs.values(), key=lambda spec: ("intermediate", "target", "evaluation").index(spec.phase))
-    return Plan(experiment.name, tuple(planned_run(store, spec) for spec in ordered), tuple(impossible))
+            else:
+                self._search(builder, intermediate, composition)
+        except ImpossibleError as error:
+            cell = ImpossibleCell(
+                backbone=builder.declared.name,
+                precision=builder.precision,
+                method=builder.choice.name,
+                intermediate=intermediate,
+                composition=request,
+                target=self.experiment.evaluated_task.name,
+                reason=str(error),
+            )
+            self.impossible[cell] = None
+        except ConfigError as error:
+            self.problems.update(dict.fromkeys(error.problems))
+
+    def _take(self, specs: Iterable[RunSpec], *, are_trials: bool = False) -> None:
+        named = {spec.id: spec for spec in specs}
+        self.specs.update(named)
+        if not are_trials:
+            self.results.update(named)
+
+    def _search(self, builder: CellBuilder, intermediate: str, composition: ResolvedComposition) -> None:
+        tune = self.experiment.tune
+        assert tune is not None
+        seed = self.experiment.seeds[0] if tune.seed is None else tune.seed
+        trials = tune.of(builder.choice.name)
+        trained = [
+            [
+                spec
+                for spec in builder.with_trial(trial).specs(intermediate, composition, seed)
+                if spec.phase != "evaluation"
+            ]
+            for trial in trials
+        ]
+        outcomes = tuple(outcome(trial, specs[-1], self.store) for trial, specs in zip(trials, trained, strict=True))
+        chosen = choose(outcomes)
+        # A trial that failed has lost; once the search is over it is not tried again.
+        kept = [
+            spec
+            for specs, result in zip(trained, outcomes, strict=True)
+            if chosen is None or result.validation_accuracy is not None
+            for spec in specs
+        ]
+        self._take(kept, are_trials=True)
+        best = builder.with_trial(trials[chosen or 0])
+        following = [spec for s in self.experiment.seeds for spec in best.specs(intermediate, composition, s)]
+        if chosen is None:
+            # Whichever trial wins, as many runs follow as would follow the first.
+            self.followers.update(spec.id for spec in following)
+        else:
+            self._take(following)
+        names = (builder.declared.name, builder.precision, builder.choice.name, intermediate, composition)
+        self.selections[Selection(*names, seed, outcomes, chosen)] = None
+
+    def plan(self) -> Plan:
+        """The finished plan."""
+        if self.problems:
+            raise ConfigError(self.problems)
+        if not self.specs:
+            reasons = dict.fromkeys(cell.reason for cell in self.impossible)
+            raise ImpossibleError(f"no cell of experiment {self.experiment.name!r} can be run: {' '.join(reasons)}")
+        ordered = sorted(
+            self.specs.values(), key=lambda spec: ("intermediate", "target", "evaluation").index(spec.phase)
+        )
+        trained = [ref for spec in ordered if spec.phase != "evaluation" for ref in spec.data]
+        tested = [ref for spec in ordered if spec.phase == "evaluation" for ref in spec.data]
+        if not tested:  # a search is still on, and what it leads to is evaluated
+            task = self.experiment.evaluated_task
+            tested = [self.reader.ref(task, "test", code) for code in self.experiment.evaluated_languages]
+        require_no_leak(trained, tested, self.sources.data_dir)
+        return Plan(
+            name=self.experiment.name,
+            runs=tuple(
+                replace(planned_run(self.store, spec), is_trial=spec.id not in self.results) for spec in ordered
+            ),
+            impossible=tuple(self.impossible),
+            selections=tuple(self.selections),
+            num_pending=len(self.followers - self.specs.keys()),
+            notes=data_notes([*trained, *tested], lambda task, split: TASKS[task].splits[split]),
+            warnings=experiment_caveats(ordered, is_tuned=self.experiment.tune is not None),
+        )
 
 
 def planned_run(store: Store | None, spec: RunSpec) -> PlannedRun:
@@ -152,112 +271,3 @@ def planned_run(store: Store | None, spec: RunSpec) -> PlannedRun:
         return PlannedRun(spec, "damaged", str(error))
     # Another process may be trying it again this moment: a failure that is gone is none.
     return PlannedRun(spec, status, str(failure.get("error", "")) if failure else "")
-
-
-@dataclass(frozen=True)
-class _CellBuilder:
-    """Makes the runs of one backbone, precision and method."""
-
-    experiment: Experiment
-    backbone: str
-    precision: Precision
-    choice: MethodChoice
-
-    def specs(self, intermediate: str, composition: ResolvedComposition, seed: int) -> Iterator[RunSpec]:
-        """The runs of one cell and seed, parents first."""
-        target = self.experiment.target_task
-        parents: dict[str, str] = {}
-        head: HeadStart = "fresh"
-        if intermediate != "none":
-            lower = self._training(TASKS[intermediate], "intermediate", "none", intermediate, seed, {}, "fresh")
-            yield lower
-            parents = {"intermediate": lower.id}
-            if self.experiment.head == "carry" and heads_fit(TASKS[intermediate], target):
-                head = "carry"
-        trained = self._training(target, "target", composition, intermediate, seed, parents, head)
-        yield trained
-        yield self._evaluation(trained)
-
-    def _training(
-        self,
-        task: Task,
-        phase: Literal["intermediate", "target"],
-        composition: ResolvedComposition,
-        intermediate: str,
-        seed: int,
-        parents: dict[str, str],
-        head: HeadStart,
-    ) -> RunSpec:
-        return RunSpec(
-            phase=phase,
-            backbone=self.backbone,
-            backbone_digest=self._backbone_digest(),
-            precision=self.precision,
-            method=self.choice.name,
-            method_settings=self.choice.resolved(),
-            composition=composition,
-            intermediate=intermediate,
-            task=task.name,
-            target=task.name if phase == "target" else None,
-            seed=seed,
-            head=head,
-            training=self._settings(task, phase),
-            data=(split_ref(task, "train", "en"), split_ref(task, "validation", "en")),
-            parents=parents,
-            tokenizer_data=self._tokenizer_data(),
-        )
-
-    def _evaluation(self, trained: RunSpec) -> RunSpec:
-        languages = self.experiment.evaluated_languages
-        refs = tuple(split_ref(self.experiment.target_task, "test", language) for language in languages)
-        return evaluation_of(trained, refs)
-
-    def _settings(self, task: Task, phase: Literal["intermediate", "target"]) -> TrainingSettings:
-        settings = resolve_training(
-            self.experiment.rules, phase=phase, method=self.choice.name, backbone=self.backbone, task=task.name
-        )
-        longest = BACKBONES[self.backbone].max_length
-        if settings.max_length > longest:
-            raise ConfigError(
-                f"training: max_length {settings.max_length} is more than backbone {self.backbone!r} has positions "
-                f"for; at most {longest}"
-            )
-        return settings
-
-    def _backbone_digest(self) -> str:
-        data = self._tokenizer_data()
-        texts = digest([ref.digest for ref in data]) if data else None
-        return BACKBONES[self.backbone].digest(texts)
-
-    def _tokenizer_data(self) -> tuple[SplitRef, ...]:
-        if not BACKBONES[self.backbone].trains_tokenizer:
-            return ()
-        return tokenizer_data(self.experiment)
-
-
-def tokenizer_data(experiment: Experiment) -> tuple[SplitRef, ...]:
-    """Everything that the experiment reads, in a fixed order: what a tokenizer of our own is trained on."""
-    names = [name for name in experiment.intermediates if name != "none"]
-    refs = [split_ref(TASKS[name], split, "en") for name in [*sorted(names), experiment.target] for split in _TRAINING]
-    refs += [split_ref(experiment.target_task, "test", code) for code in sorted(experiment.evaluated_languages)]
-    return tuple(refs)
-
-
-_TRAINING: Sequence[Split] = ("train", "validation")
-
-
-def heads_fit(intermediate: Task, target: Task) -> bool:
-    """Whether a head's weights mean the same in both tasks: its kind and, for classes, the labels agree."""
-    one, other = intermediate.format, target.format
-    return one.head_type == other.head_type and (one.logits_per_row == 1 or one == other)
-
-
-@lru_cache(maxsize=512)
-def examples_of(task: str, split: Split, language: str) -> ExampleSet:
-    """The examples of a split, read once a process."""
-    return load_examples(TASKS[task], split, language)
-
-
-def split_ref(task: Task, split: Split, language: str) -> SplitRef:
-    """A split with the digest of its content."""
-    return SplitRef(task.name, split, language, examples_of(task.name, split, language).digest)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -13,12 +14,11 @@ from adapter_transfer.experiments.runs import COMPUTATION_VERSION
 
 def versions() -> dict[str, str]:
     """Of everything that computes."""
-    packages = ("adapter-transfer", "torch", "transformers", "adapters", "accelerate", "tokenizers")
-    return {
-        "computation": str(COMPUTATION_VERSION),
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-    }
+    packages = ("adapter-transfer", "torch", "transformers", "adapters", "accelerate", "tokenizers", "datasets")
+    found = {package: version(package) for package in packages}
+    with suppress(PackageNotFoundError):  # it has no build for every platform
+        found["bitsandbytes"] = version("bitsandbytes")
+    return {"computation": str(COMPUTATION_VERSION), "python": platform.python_version(), **found}
 
 
 def machine(device: torch.device) -> dict[str, Any]:

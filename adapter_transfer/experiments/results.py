@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from adapter_transfer.errors import StoreError
+from adapter_transfer.experiments.data import SplitRef, refs_from_json
 from adapter_transfer.experiments.store import Store, StoredRun
 
 RecordStatus: TypeAlias = Literal["done", "partial", "todo", "failed", "damaged", "impossible"]
@@ -26,7 +27,7 @@ class Result:
 
     Attributes:
         run: id of the evaluation run.
-        target_run: id of the run that was evaluated.
+        target_run: id of the run that was evaluated (of the intermediate run where there is no target phase).
         composition: "none" where `intermediate` is "none": that cell is the baseline of every composition.
         accuracy: 0 to 1, as are `chance` and `validation_accuracy` (English).
         constant_predictions: every item of this language got the same answer.
@@ -60,6 +61,30 @@ class Result:
 
 
 @dataclass(frozen=True)
+class SplitRecord:
+    """A split that a run read.
+
+    Attributes:
+        source: the files, or the Hub's repository and commit; empty in records of the first version.
+        published: the published split's name.
+        num_repaired, num_skipped: rows whose `question` was mended; rows that could not be read.
+    """
+
+    digest: str
+    source: str = ""
+    published: str = ""
+    num_examples: int = 0
+    num_repaired: int = 0
+    num_skipped: int = 0
+
+
+def split_record(ref: SplitRef) -> SplitRecord:
+    """A reference as a record."""
+    published = ref.reading.published if ref.reading is not None else ""
+    return SplitRecord(ref.digest, ref.source, published, ref.num_examples, ref.num_repaired, ref.num_skipped)
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What became of one run.
 
@@ -70,7 +95,7 @@ class RunRecord:
         seconds: wall clock, of a done run.
         metrics: `metrics.json` of a done run.
         versions: of everything that computed it.
-        data: split ("task/split/language") → digest of its content.
+        data: split ("task/split/language") → what was read.
     """
 
     id: str
@@ -88,7 +113,7 @@ class RunRecord:
     seconds: float | None
     metrics: Mapping[str, Any]
     versions: Mapping[str, str]
-    data: Mapping[str, str]
+    data: Mapping[str, SplitRecord]
 
 
 def read_results(store: Store) -> list[Result]:
@@ -170,7 +195,9 @@ def _read_all(store: Store) -> Iterator[tuple[str, StoredRun | StoreError]]:
 def _results_of(run: StoredRun, stored: Mapping[str, StoredRun]) -> Iterator[Result]:
     with_fields = _description(run)
     metrics = _require(run.metrics, run, "metrics.json")
-    target_id = _field(_field(with_fields, "parents", run), "target", run)
+    parents = _field(with_fields, "parents", run)
+    # An intermediate that was evaluated alone has no target run.
+    target_id = _field(parents, "target" if "target" in parents else "intermediate", run)
     trained = stored.get(target_id)
     if trained is None or trained.metrics is None:
         raise StoreError(f"its target run {target_id} is not in the store, or not done. Start the experiment again.")
@@ -213,7 +240,7 @@ def _record_of(run: StoredRun) -> RunRecord:
         seconds=metrics.get("seconds"),
         metrics=metrics,
         versions=_mapping(run.run.get("versions")),
-        data=_mapping(what.get("data")),
+        data=_splits(what.get("data"), run),
         **{name: _field(what, name, run) for name in _RUN},
     )
 
@@ -247,6 +274,17 @@ def _description(run: StoredRun) -> Mapping[str, Any]:
 
 def _mapping(value: object) -> dict[str, str]:
     return {str(key): str(item) for key, item in value.items()} if isinstance(value, Mapping) else {}
+
+
+def _splits(recorded: object, run: StoredRun) -> dict[str, SplitRecord]:
+    try:
+        refs = refs_from_json(recorded if isinstance(recorded, Mapping) else {})
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{run.path / 'run.json'} describes its data in a way that cannot be read ({error}). "
+            "Remove the folder to have the run done again."
+        ) from None
+    return {ref.name: split_record(ref) for ref in refs}
 
 
 def _require(value: Mapping[str, Any] | None, run: StoredRun, name: str) -> Mapping[str, Any]:

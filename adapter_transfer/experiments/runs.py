@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
-from adapter_transfer.backbones.zoo import Precision
+from adapter_transfer.backbones.zoo import BACKBONES, Backbone, Precision, backbone_from_json
 from adapter_transfer.canonical import digest
+from adapter_transfer.experiments.data import SplitRef, refs_from_json, refs_to_json
 from adapter_transfer.methods.composition import ResolvedComposition
 from adapter_transfer.training.settings import TrainingSettings
 
@@ -26,20 +27,11 @@ HeadStart = Literal["fresh", "carry"]
 
 
 @dataclass(frozen=True)
-class SplitRef:
-    """One split of a task in one language, as this run saw it."""
-
-    task: str
-    split: Literal["train", "validation", "test"]
-    language: str
-    digest: str
-
-
-@dataclass(frozen=True)
 class RunSpec:
     """One phase with one seed: everything that a worker needs to run it.
 
     Attributes:
+        declaration: the backbone itself, its revisions resolved to commits: what a worker loads.
         task: what is trained; for an evaluation, what is evaluated.
         intermediate: of the cell; an intermediate run's own task, or "none".
         composition: of the cell; "none" for an intermediate run and where there is no intermediate.
@@ -53,6 +45,7 @@ class RunSpec:
 
     phase: Phase
     backbone: str
+    declaration: Backbone
     backbone_digest: str
     precision: Precision
     method: str
@@ -88,6 +81,11 @@ class RunSpec:
         }
 
     @property
+    def texts_digest(self) -> str | None:
+        """Of the text that a tokenizer of our own is trained on; None where the backbone has one."""
+        return digest([ref.digest for ref in self.tokenizer_data]) if self.tokenizer_data else None
+
+    @property
     def id(self) -> str:
         return digest(self.identity())[:ID_LENGTH]
 
@@ -96,24 +94,35 @@ class RunSpec:
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {
             **fields,
+            "declaration": self.declaration.as_json(),
             "method_settings": dict(self.method_settings),
             "training": self.training.model_dump(mode="json"),
             "parents": dict(self.parents),
-            "data": _refs_to_json(self.data),
-            "tokenizer_data": _refs_to_json(self.tokenizer_data),
+            "data": refs_to_json(self.data),
+            # A list, because a tokenizer depends on the order of its text, and files are written with sorted keys.
+            "tokenizer_data": [{"split": name, **ref} for name, ref in refs_to_json(self.tokenizer_data).items()],
         }
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Self:
         """The specification that `description` was made of."""
+        declared = description.get("declaration")
         return cls(
             **{
                 **description,
+                # Runs of the first version name a backbone of the zoo and nothing more.
+                "declaration": backbone_from_json(declared) if declared else BACKBONES[description["backbone"]],
                 "training": TrainingSettings.model_validate_json(json.dumps(description["training"])),
-                "data": _refs_from_json(description["data"]),
-                "tokenizer_data": _refs_from_json(description["tokenizer_data"]),
+                "data": refs_from_json(description["data"]),
+                "tokenizer_data": _ordered_refs(description["tokenizer_data"]),
             }
         )
+
+
+def _ordered_refs(recorded: Any) -> tuple[SplitRef, ...]:
+    if isinstance(recorded, Mapping):  # as the first version wrote them
+        return refs_from_json(recorded)
+    return refs_from_json({entry["split"]: {k: v for k, v in entry.items() if k != "split"} for entry in recorded})
 
 
 def evaluation_of(trained: RunSpec, test_items: Iterable[SplitRef]) -> RunSpec:
@@ -123,10 +132,17 @@ def evaluation_of(trained: RunSpec, test_items: Iterable[SplitRef]) -> RunSpec:
     return replace(trained, phase="evaluation", data=ordered, parents=parents)
 
 
-def _refs_to_json(refs: tuple[SplitRef, ...]) -> dict[str, str]:
-    return {f"{ref.task}/{ref.split}/{ref.language}": ref.digest for ref in refs}
-
-
-def _refs_from_json(refs: Mapping[str, str]) -> tuple[SplitRef, ...]:
-    named = ((key.split("/"), digest) for key, digest in refs.items())
-    return tuple(SplitRef(task, split, language, digest) for (task, split, language), digest in named)  # type: ignore[arg-type]
+def evaluation_alone(intermediate: RunSpec, test_items: Iterable[SplitRef]) -> RunSpec:
+    """The run that evaluates an intermediate run, with its own head, on another task's test items."""
+    ordered = tuple(sorted(test_items, key=lambda ref: ref.language))
+    task = ordered[0].task
+    return replace(
+        intermediate,
+        phase="evaluation",
+        composition="alone",
+        task=task,
+        target=task,
+        head="carry",
+        data=ordered,
+        parents={"intermediate": intermediate.id},
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.experiments.runs import RunSpec
 
 _EVALUATION_SHARE = 0.2
@@ -87,4 +86,4 @@ def _downstream_costs(specs: Mapping[str, RunSpec]) -> dict[str, float]:
 def _cost(spec: RunSpec) -> float:
     # Only the order matters: parameters times passes over the data.
     passes = _EVALUATION_SHARE if spec.phase == "evaluation" else float(spec.training.epochs)
-    return BACKBONES[spec.backbone].parameters().encoder * passes
+    return spec.declaration.parameters().encoder * passes

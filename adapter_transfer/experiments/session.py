@@ -12,16 +12,15 @@ from typing import Any
 
 import torch
 
-from adapter_transfer.backbones.loading import DTYPES, TokenizerText, load_body, load_tokenizer
+from adapter_transfer.backbones.loading import load_body
 from adapter_transfer.backbones.sizes import count_parameters
-from adapter_transfer.backbones.zoo import BACKBONES
-from adapter_transfer.canonical import digest
+from adapter_transfer.backbones.tokenizer_loading import TokenizerText, load_tokenizer
 from adapter_transfer.errors import DataError
 from adapter_transfer.experiments.assemblies import Artifacts, body_source, evaluation_assembly, training_assembly
+from adapter_transfer.experiments.data import SplitRef, examples_of
 from adapter_transfer.experiments.machine import MachineSettings
-from adapter_transfer.experiments.plan import examples_of
 from adapter_transfer.experiments.provenance import machine, versions
-from adapter_transfer.experiments.runs import RunSpec, SplitRef
+from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import RunDirectory, Store
 from adapter_transfer.methods.attach import with_flexible_heads
 from adapter_transfer.methods.catalog import METHODS
@@ -121,17 +120,16 @@ class Session:
 
     def _load(self, spec: RunSpec, runtime: Runtime, trained_dir: Path | None) -> Any:
         is_full = METHODS[spec.method].kind == "full"
-        # Full fine-tuning keeps fp32 master weights under autocast; frozen weights are kept as they compute.
-        dtype = torch.float32 if is_full else DTYPES[spec.precision]
-        key = (spec.backbone_digest, dtype, spec.training.dropout, runtime.device)
+        key = (spec.backbone_digest, spec.precision, spec.training.dropout, runtime.device)
         if not is_full and self._model is not None and self._model[0] == key:
             return self._model[1]
         self._model = None  # before the next is loaded: two of them may not fit
         tokenizer = self._tokenizer(spec)
         self._require_unchanged(spec)
         body = load_body(
-            BACKBONES[spec.backbone],
-            dtype=dtype,
+            spec.declaration,
+            precision=spec.precision,
+            trains=is_full,
             device=runtime.device,
             vocab_size=len(tokenizer),
             dropout=spec.training.dropout,
@@ -144,8 +142,7 @@ class Session:
 
     def _require_unchanged(self, spec: RunSpec) -> None:
         """Refuses a backbone whose files are no longer those that the run's identity was made of."""
-        texts = digest([ref.digest for ref in spec.tokenizer_data]) if spec.tokenizer_data else None
-        if BACKBONES[spec.backbone].digest(texts) != spec.backbone_digest:
+        if spec.declaration.digest(spec.texts_digest) != spec.backbone_digest:
             raise DataError(
                 f"backbone {spec.backbone!r} is not the one this run was planned or trained with: its weights, "
                 "configuration or tokenizer have changed. Restore them, or plan again to make new runs."
@@ -155,13 +152,10 @@ class Session:
         if spec.backbone_digest not in self._tokenizers:
             self._require_unchanged(spec)
             text = None
-            if spec.tokenizer_data:
-                refs = spec.tokenizer_data
-                text = TokenizerText(digest([ref.digest for ref in refs]), lambda: _texts(refs))
+            if spec.texts_digest is not None:
+                text = TokenizerText(spec.texts_digest, lambda: _texts(spec.tokenizer_data, self.settings.data_dir))
             cache = self.store.root / "cache" / "tokenizers"
-            self._tokenizers[spec.backbone_digest] = load_tokenizer(
-                BACKBONES[spec.backbone], text=text, cache_dir=cache
-            )
+            self._tokenizers[spec.backbone_digest] = load_tokenizer(spec.declaration, text=text, cache_dir=cache)
         return self._tokenizers[spec.backbone_digest]
 
     def _encoded(self, spec: RunSpec, ref: SplitRef) -> EncodedExamples:
@@ -169,12 +163,12 @@ class Session:
         if key in self._encodings:
             self._encodings.move_to_end(key)
             return self._encodings[key]
-        examples = examples_of(ref.task, ref.split, ref.language)
+        examples = examples_of(ref, self.settings.data_dir)
         if examples.digest != ref.digest:
-            raise DataError(f"{ref.task}/{ref.split}/{ref.language} has changed since the plan was made; start again")
+            raise DataError(f"{ref.name} has changed since the plan was made; start again")
         encoded = encode(examples, TASKS[ref.task].format, self._tokenizer(spec), spec.training.max_length)
-        if BACKBONES[spec.backbone].trains_tokenizer:
-            require_legible(encoded, self._tokenizer(spec).unk_token_id, f"{ref.task}/{ref.split}/{ref.language}")
+        if spec.declaration.trains_tokenizer:
+            require_legible(encoded, self._tokenizer(spec).unk_token_id, ref.name)
         self._encodings[key] = encoded
         if len(self._encodings) > _ENCODINGS_KEPT:
             self._encodings.popitem(last=False)
@@ -192,6 +186,7 @@ class Session:
             )
             runtime = Runtime(
                 accelerator,
+                precision=spec.precision,
                 token_budget=self.settings.token_budget,
                 checkpoint_steps=self.settings.checkpoint_steps,
                 pad_id=pad_id,
@@ -229,8 +224,8 @@ def _tracked(runtime: Runtime, spec: RunSpec) -> Iterator[None]:
         runtime.accelerator.end_training()
 
 
-def _texts(refs: tuple[SplitRef, ...]) -> Iterator[str]:
+def _texts(refs: tuple[SplitRef, ...], data_dir: Path | None) -> Iterator[str]:
     for ref in refs:
-        for example in examples_of(ref.task, ref.split, ref.language).examples:
+        for example in examples_of(ref, data_dir).examples:
             for first, second in dict.fromkeys(example.rows):
                 yield first if second is None else f"{first} {second}"

@@ -6,7 +6,7 @@ An *assembly* is what stands on the backbone in one phase: which adapters from w
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import adapters
 import torch
-from adapters.composition import Stack
+from adapters.composition import AdapterCompositionBlock, Average, Stack
 from adapters.loading import AdapterLoader
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
@@ -24,6 +24,7 @@ from adapter_transfer.durable import storage_errors
 from adapter_transfer.errors import DataError, StoreError
 from adapter_transfer.methods import weights
 from adapter_transfer.methods.catalog import Method
+from adapter_transfer.methods.composition import COMPOSITIONS, ResolvedComposition
 from adapter_transfer.methods.heads import add_head
 from adapter_transfer.tasks.formats import Format
 
@@ -36,7 +37,31 @@ def _is_real_warning(record: logging.LogRecord) -> bool:
 logging.getLogger("adapters.model_mixin").addFilter(_is_real_warning)
 
 # The flexible-head class of each architecture. XLM-R XL, which the library lacks, is one more entry.
-_MODEL_CLASSES = {"xlm-roberta": "XLMRobertaAdapterModel"}
+_MODEL_CLASSES = {
+    "xlm-roberta": "XLMRobertaAdapterModel",
+    "roberta": "RobertaAdapterModel",
+    "bert": "BertAdapterModel",
+}
+
+# What a quantized body knows of itself and a model around it must know, too.
+_QUANTIZATION_MARKS = (
+    "is_quantized",
+    "is_loaded_in_4bit",
+    "is_loaded_in_8bit",
+    "hf_quantizer",
+    "quantization_method",
+    "hf_device_map",
+)
+# Of bitsandbytes' 4-bit layers: whether they pack weights anew for inference.
+_REPACKING_SWITCH = "support_avx512bf16_for_cpu"
+
+
+def _sum(*names: str) -> AdapterCompositionBlock:
+    # The library averages; an average of n adapters, each taken n times, is their sum.
+    return Average(*names, weights=[float(len(names))] * len(names), normalize_weights=False)
+
+
+_BLOCKS: dict[str, Callable[..., AdapterCompositionBlock]] = {"stack": Stack, "sum": _sum}
 
 
 @dataclass(frozen=True)
@@ -60,6 +85,7 @@ class Assembly:
 
     Attributes:
         adapters: from the lowest up; empty for full fine-tuning.
+        composition: how several adapters act together; nothing where there is only one.
         head: name of the head.
         format: of the task, which shapes the head.
         head_source: folder of a saved head whose weights it starts from; None starts anew.
@@ -74,6 +100,7 @@ class Assembly:
     format: Format
     init_seed: int
     adapters: tuple[AdapterPart, ...] = ()
+    composition: ResolvedComposition = "stack"
     head_source: Path | None = None
     trains_body: bool = field(default=False)
 
@@ -84,6 +111,9 @@ def with_flexible_heads(body: PreTrainedModel) -> Any:
     The body gets its adapters after loading (and after any quantization), then moves into a shell made on the meta
     device, so that no weight exists twice and none is initialised for nothing.
 
+    Args:
+        body: of one of the architectures there are, quantized or not.
+
     Raises:
         DataError: for an architecture that has no flexible heads.
     """
@@ -91,16 +121,31 @@ def with_flexible_heads(body: PreTrainedModel) -> Any:
     if kind not in _MODEL_CLASSES:
         raise DataError(f"architecture {kind!r} is not supported; supported: {', '.join(_MODEL_CLASSES)}")
     adapters.init(body)
+    _keep_layout(body)
     model_class = getattr(adapters, _MODEL_CLASSES[kind])
     with torch.device("meta"):
         model = model_class(body.config)
     setattr(model, model.base_model_prefix, body)
     model.config = body.config
     model.adapters_config = body.adapters_config
+    for mark in _QUANTIZATION_MARKS:
+        if hasattr(body, mark):
+            setattr(model, mark, getattr(body, mark))
     # A checkpoint with a language-model head would bring a trainable head of vocabulary size along.
     for name in list(model.heads):
         model.delete_head(name)
     return model
+
+
+def _keep_layout(body: PreTrainedModel) -> None:
+    """Keeps 4-bit weights as they are where the library has put layers of its own in place of the body's.
+
+    Those are new layers with the switch at its default again: on a CPU with AVX512-BF16 an evaluation would pack their
+    weights anew, and the gradients of the training step after it would be wrong (library fact B).
+    """
+    for module in body.modules():
+        if hasattr(module, _REPACKING_SWITCH):
+            setattr(module, _REPACKING_SWITCH, False)
 
 
 def assemble(model: Any, assembly: Assembly) -> None:
@@ -116,7 +161,8 @@ def assemble(model: Any, assembly: Assembly) -> None:
         # fp32 master weights, whatever the backbone's precision is.
         model.adapter_to(part.name, device=reference.device, dtype=torch.float32)
         if part.source is not None:
-            weights.load_adapter(part.source, part.name, adapter_weights(model, part.name))
+            config = model.adapters_config.get(part.name).to_dict()
+            weights.load_adapter(part.source, part.name, adapter_state(model, part.name), config)
     with _seeded(assembly.init_seed, "head"):
         add_head(model, assembly.head, assembly.format)
     model.heads[assembly.head].to(device=reference.device, dtype=torch.float32)
@@ -145,6 +191,24 @@ def adapter_weights(model: Any, name: str) -> dict[str, torch.nn.Parameter]:
     return {key: parameter for key, parameter in model.named_parameters() if belongs(key)}
 
 
+def adapter_state(model: Any, name: str) -> dict[str, torch.Tensor]:
+    """Everything that one adapter consists of, by the library's names: its parameters, and what it keeps beside them.
+
+    Each tensor stands here once, where it is met first: every layer's prefixes come from one and the same module, which
+    the library names once a layer (and could therefore not save as safetensors).
+    """
+    belongs = AdapterLoader(model).filter_func(name)
+    state: dict[str, torch.Tensor] = dict(adapter_weights(model, name))
+    # ReFT's projections are kept relative to a fixed orthogonal matrix that is drawn when they are made.
+    return state | {key: buffer for key, buffer in model.named_buffers() if belongs(key)}
+
+
+def undecayed_parameters(model: Any, assembly: Assembly) -> frozenset[str]:
+    """Names of the trained parameters that weight decay must leave alone, because their neutral value is not 0."""
+    ends = assembly.method.undecayed
+    return frozenset(name for name in trained_parameters(model) if ends and name.endswith(ends))
+
+
 def save_artifact(model: Any, assembly: Assembly, destination: Path) -> None:
     """Saves what trained, each adapter (or the body) and the head, as plain adapters and transformers read them.
 
@@ -167,7 +231,11 @@ def _save(model: Any, assembly: Assembly, destination: Path) -> None:
         if part.trains:
             folder = destination / "adapters" / part.name
             folder.mkdir(parents=True)
-            model.save_adapter(str(folder), part.name, with_head=part.name == assembly.head, use_safetensors=True)
+            # The library's own saving cannot do prefixes; the files are the same.
+            _, config = AdapterLoader(model).save_to_state_dict(part.name)
+            weights.save_adapter(folder, config, adapter_state(model, part.name))
+            if part.name == assembly.head:
+                model.save_head(str(folder), assembly.head, use_safetensors=True)
 
 
 def head_dir(artifact: Path, task: str) -> Path:
@@ -188,13 +256,17 @@ def body_dir(artifact: Path) -> Path:
 
 def _adapter_config(assembly: Assembly) -> Any:
     assert assembly.method.adapter_config is not None, "full fine-tuning has no adapter"
-    return getattr(adapters, assembly.method.adapter_config)(**assembly.settings)
+    fields = assembly.method.config_fields(assembly.settings)
+    return getattr(adapters, assembly.method.adapter_config)(**fields)
 
 
 def _activate(model: Any, assembly: Assembly) -> None:
     names = [part.name for part in assembly.adapters]
     if len(names) > 1:
-        model.set_active_adapters(Stack(*names))
+        method, combines = assembly.method, COMPOSITIONS[assembly.composition].combines
+        # Most of what a method refuses would run and be wrong.
+        assert combines and assembly.composition in method.compositions, f"{method.name}: {assembly.composition}"
+        model.set_active_adapters(_BLOCKS[combines](*names))
     elif names:
         model.set_active_adapters(names[0])
     # `train_adapter` and `add_head` leave the active head to chance of order (library fact H).

@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 from adapter_transfer.errors import ImpossibleError
 from adapter_transfer.registry import Registry
 
-CompositionName = Literal["stack", "stack-tuned", "sequential"]
-CompositionRequest = Literal["auto", "stack", "stack-tuned", "sequential"]
-ResolvedComposition = Literal["none", "stack", "stack-tuned", "sequential"]
+CompositionName = Literal["stack", "stack-tuned", "sum", "sequential"]
+CompositionRequest = Literal["auto", "stack", "stack-tuned", "sum", "sequential"]
+ResolvedComposition = Literal["none", "alone", "stack", "stack-tuned", "sum", "sequential"]
 
 
 @dataclass(frozen=True)
@@ -19,24 +19,37 @@ class Composition:
     """How two phases are put together.
 
     Attributes:
-        keeps_lower: the intermediate's adapter stays below a new one (else the same weights go on).
-        trains_lower: the lower adapter moves in the target phase, too.
+        keeps_lower: the intermediate's adapter stays beside a new one (else the same weights go on).
+        trains_lower: the intermediate's adapter moves in the target phase, too.
+        combines: how two adapters act together: "stack" feeds the lower one's output to the upper one, "sum" adds what
+            both add; None where there is only one.
     """
 
-    name: str
+    name: ResolvedComposition
     keeps_lower: bool
     trains_lower: bool
+    combines: Literal["stack", "sum"] | None
     summary: str
 
 
 COMPOSITIONS: Registry[Composition] = Registry(
     "composition",
     [
-        Composition("none", False, False, "no intermediate: the target phase starts from the backbone"),
-        Composition("stack", True, False, "the intermediate adapter is frozen below a new target adapter (MAD-X)"),
-        Composition("stack-tuned", True, True, "as stack, but both adapters move in the target phase"),
+        Composition("none", False, False, None, "no intermediate: the target phase starts from the backbone"),
+        Composition("alone", False, False, None, "no target phase: the intermediate answers with its own head"),
         Composition(
-            "sequential", False, False, "the same adapter (or the same weights) goes on to the target (STILTs)"
+            "stack", True, False, "stack", "the intermediate adapter is frozen below a new target adapter (MAD-X)"
+        ),
+        Composition("stack-tuned", True, True, "stack", "as stack, but both adapters move in the target phase"),
+        Composition(
+            "sum",
+            True,
+            False,
+            "sum",
+            "a new target adapter adds to what the frozen intermediate one adds (LoRA's stack)",
+        ),
+        Composition(
+            "sequential", False, False, None, "the same adapter (or the same weights) goes on to the target (STILTs)"
         ),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from adapters.context import ForwardContext
 from torch import nn
 
 from adapter_transfer.tasks.formats import Format
@@ -20,7 +21,13 @@ def add_head(model: Any, name: str, format: Format) -> None:
     getattr(model, _ADDERS[format.head_type])(name, **format.head_settings())
 
 
-def row_logits(model: Any, head: str, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+def row_logits(
+    model: Any,
+    head: str,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    token_types: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Logits of rows, (B, K).
 
     The head is called on the first token's state alone, not through the model's own forward: a multiple-choice head
@@ -29,8 +36,14 @@ def row_logits(model: Any, head: str, input_ids: torch.Tensor, attention_mask: t
     Args:
         input_ids: (B, T) int64.
         attention_mask: (B, T) int64, 1 where there is a token.
+        token_types: (B, T) int64, which of two segments a token is of; None is as zeros.
     """
+    # A tokenizer may tell segments apart for a backbone that has one type only (RoBERTa with a tokenizer of one's own).
+    has_types = token_types is not None and model.config.type_vocab_size > 1
+    segments = {"token_type_ids": token_types} if has_types else {}
     # As (B, 1, T): transformers asks a (B, T) mask whether it is all ones, which waits for the device at every forward.
-    hidden = model.base_model(input_ids=input_ids, attention_mask=attention_mask[:, None, :])[0]
+    # The library finds each row's first token (which ReFT needs) in the mask itself, and in a (B, T) one only.
+    with ForwardContext(model, input_ids=input_ids, attention_mask=attention_mask):
+        hidden = model.base_model(input_ids=input_ids, attention_mask=attention_mask[:, None, :], **segments)[0]
     logits: torch.Tensor = nn.Sequential.forward(model.heads[head], hidden[:, 0])  # type: ignore[no-untyped-call]
     return logits

@@ -17,6 +17,8 @@ from adapter_transfer.tasks.task import ExampleSet
 class Tokenizer(Protocol):
     """The part of a fast Hugging Face tokenizer that is used here."""
 
+    model_input_names: list[str]
+
     def __call__(self, text: list[str], text_pair: list[str] | None = None, **settings: Any) -> Any: ...
 
 
@@ -32,6 +34,8 @@ class EncodedExamples:
         languages: N language codes.
         format: how rows are scored.
         num_truncated: rows cut at the maximum length.
+        token_types: which of a row's two segments each token is of, as uint8 and as long as `tokens`; None for a
+            tokenizer that does not tell (XLM-R's, RoBERTa's).
     """
 
     tokens: npt.NDArray[np.int32]
@@ -41,6 +45,7 @@ class EncodedExamples:
     languages: tuple[str, ...]
     format: Format
     num_truncated: int = 0
+    token_types: npt.NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,6 +59,11 @@ class EncodedExamples:
         """The token ids of one row."""
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
+    def row_types(self, index: int) -> npt.NDArray[np.uint8]:
+        """The token types of one row; only where there are some."""
+        assert self.token_types is not None
+        return self.token_types[self.offsets[index] : self.offsets[index + 1]]
+
 
 def encode(example_set: ExampleSet, format: Format, tokenizer: Tokenizer, max_length: int) -> EncodedExamples:
     """Token ids of every row; a pair longer than `max_length` tokens loses tokens of its longer segment first."""
@@ -63,7 +73,10 @@ def encode(example_set: ExampleSet, format: Format, tokenizer: Tokenizer, max_le
     if seconds and len(seconds) != len(firsts):
         raise ValueError(f"{example_set.task}: some rows have a second segment and some have none")
     # Encoded without truncation first would cost a second pass over all; the lengths tell which rows were cut.
-    encoded = tokenizer(firsts, seconds or None, truncation="longest_first", max_length=max_length)["input_ids"]
+    batch = tokenizer(firsts, seconds or None, truncation="longest_first", max_length=max_length)
+    encoded, types = batch["input_ids"], None
+    if "token_type_ids" in tokenizer.model_input_names:
+        types = np.fromiter((type for row in batch["token_type_ids"] for type in row), dtype=np.uint8)
     lengths = np.fromiter((len(ids) for ids in encoded), dtype=np.int64, count=len(encoded))
     full = [index for index in np.flatnonzero(lengths == max_length)]
     num_truncated = 0
@@ -78,6 +91,7 @@ def encode(example_set: ExampleSet, format: Format, tokenizer: Tokenizer, max_le
         languages=(example_set.language,) * len(example_set.examples),
         format=format,
         num_truncated=num_truncated,
+        token_types=types,
     )
 
 
@@ -112,6 +126,8 @@ def concatenate(parts: Sequence[EncodedExamples]) -> EncodedExamples:
     """Several sets of one format as one, in order; used to evaluate all languages in one pass."""
     if not parts:
         raise ValueError("nothing to concatenate")
+    # One tokenizer made all parts: all of them have token types, or none has.
+    types = [part.token_types for part in parts if part.token_types is not None]
     starts = np.cumsum([0] + [len(part.tokens) for part in parts[:-1]])
     return EncodedExamples(
         tokens=np.concatenate([part.tokens for part in parts]),
@@ -123,6 +139,7 @@ def concatenate(parts: Sequence[EncodedExamples]) -> EncodedExamples:
         languages=tuple(language for part in parts for language in part.languages),
         format=parts[0].format,
         num_truncated=sum(part.num_truncated for part in parts),
+        token_types=np.concatenate(types) if types else None,
     )
 
 
@@ -139,4 +156,5 @@ def take(encoded: EncodedExamples, count: int | None) -> EncodedExamples:
         languages=encoded.languages[:count],
         format=encoded.format,
         num_truncated=encoded.num_truncated,
+        token_types=None if encoded.token_types is None else encoded.token_types[: encoded.offsets[last_row]],
     )

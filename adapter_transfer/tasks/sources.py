@@ -1,77 +1,203 @@
-"""Where the rows of a task come from, and how they are read: one record at a time, with the file and line of each."""
+"""Where a task's published splits lie: in files of the publisher, on the Hub as parquet, or in this package.
+
+What the rows must hold is said by their `Form`; which commit of the Hub is read, by the caller.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from adapter_transfer import hub
 from adapter_transfer.errors import DataError
+from adapter_transfer.tasks.parquet import read_parquet
+from adapter_transfer.tasks.readers import Reader, read_jsonl
+from adapter_transfer.tasks.schema import Form, PlacedRow, Row, RowProblem
 
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedRow:
-    """A row and where it stands, for messages that help."""
-
-    row: Row
-    place: str
-
-
-class Source(Protocol):
-    """Where one task's splits are read from."""
-
-    def rows(self, split: str, language: str) -> Iterator[PlacedRow]:
-        """The rows of a split in one language, in their published order."""
-
-    def describe(self) -> str:
-        """One line for people: what is read, and from where."""
+Revisions = tuple[tuple[str, str], ...]
+"""Pairs of a Hub dataset and a revision or commit of it."""
 
 
 @dataclass(frozen=True)
-class PackageFiles:
-    """JSONL files that travel with this package.
+class OpenedRows:
+    """The rows of one published split in one language, about to be read.
 
     Attributes:
-        pattern: path inside the package with `{split}` and `{language}` in it.
+        source: the files, for people: relative to their folder, or `repository@commit file`.
+    """
+
+    rows: Iterator[PlacedRow | RowProblem]
+    form: Form
+    source: str
+
+
+@dataclass(frozen=True)
+class FileLayout:
+    """One way in which a published split lies in a folder.
+
+    Attributes:
+        pattern: path inside the folder, with `{language}` in it where there are several.
+        read: by the file's format.
+        elsewhere: tells the rows of the file that belong to another published split.
     """
 
     pattern: str
+    form: Form
+    read: Reader = read_jsonl
+    elsewhere: Callable[[Row], bool] | None = None
 
-    def rows(self, split: str, language: str) -> Iterator[PlacedRow]:
-        relative = self.pattern.format(split=split, language=language)
-        path = Path(str(files("adapter_transfer"))) / relative
-        return read_jsonl(path)
+    def path(self, folder: Path, language: str) -> Path:
+        return folder / self.pattern.format(language=language)
+
+    def open(self, folder: Path, language: str) -> OpenedRows:
+        name = self.pattern.format(language=language)
+        return OpenedRows(self._own(self.read(folder / name, name)), self.form, name)
+
+    def _own(self, found: Iterator[PlacedRow | RowProblem]) -> Iterator[PlacedRow | RowProblem]:
+        if self.elsewhere is None:
+            return found
+        elsewhere = self.elsewhere
+        return (each for each in found if isinstance(each, RowProblem) or not elsewhere(each.row))
+
+
+class HubSource(Protocol):
+    """Where a published split lies on the Hub."""
+
+    @property
+    def datasets(self) -> Revisions:
+        """The datasets that are needed, each with the revision to be resolved."""
+
+    def open(self, language: str, commits: Mapping[str, str]) -> OpenedRows:
+        """The rows at the commits given, from the Hub or its cache."""
+
+
+@dataclass(frozen=True)
+class HubParquet:
+    """Parquet files of one dataset on the Hub.
+
+    Attributes:
+        pattern: of their paths in the repository, with `{language}` in it where there are several.
+    """
+
+    repo: str
+    pattern: str
+    form: Form
+    revision: str = "main"
+
+    @property
+    def datasets(self) -> Revisions:
+        return ((self.repo, self.revision),)
+
+    def open(self, language: str, commits: Mapping[str, str]) -> OpenedRows:
+        commit = commits[self.repo]
+        pattern = self.pattern.format(language=language)
+        folder = hub.download_files("dataset", self.repo, commit, [pattern])
+        paths = sorted(folder.glob(pattern))
+        names = [path.relative_to(folder).as_posix() for path in paths]
+        source = f"{self.repo}@{commit[:12]} {', '.join(names)}"
+        rows = (row for path, name in zip(paths, names, strict=True) for row in read_parquet(path, name))
+        return OpenedRows(rows, self.form, source)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One published split in some languages, and everywhere it lies.
+
+    Attributes:
+        published: the split's name in its task's vocabulary.
+        num_rows: rows in each language, as published; None where that varies or is not known.
+        files: layouts in a folder of published files; the first that is there is read.
+        package: a file that travels with this package; read whatever else there is.
+    """
+
+    published: str
+    languages: tuple[str, ...]
+    num_rows: int | None = None
+    files: tuple[FileLayout, ...] = ()
+    hub: HubSource | None = None
+    package: FileLayout | None = None
+
+    def open(self, task: str, language: str, data_dir: Path | None, commits: Mapping[str, str]) -> OpenedRows:
+        """The rows in one language: from `data_dir` where one is given, else from the Hub.
+
+        Raises:
+            DataError: if they are not there.
+        """
+        if self.package is not None:
+            return self.package.open(Path(str(files("adapter_transfer"))), language)
+        if data_dir is not None:
+            return self._layout(task, language, data_dir).open(data_dir, language)
+        return self.on_hub(task).open(language, commits)
+
+    def on_hub(self, task: str) -> HubSource:
+        """Where it lies on the Hub.
+
+        Raises:
+            DataError: if it is published as files only.
+        """
+        if self.hub is None:
+            raise DataError(
+                f"task {task!r}: the published split {self.published!r} is not on the Hub; give the folder that holds "
+                "its files (--data-dir), or name another split"
+            )
+        return self.hub
+
+    def _layout(self, task: str, language: str, data_dir: Path) -> FileLayout:
+        # os.path, because it takes what may not be looked at for not there.
+        if not os.path.isdir(data_dir):
+            raise DataError(f"{data_dir}: no such folder; --data-dir is the folder that holds the published files")
+        for layout in self.files:
+            if os.path.isfile(layout.path(data_dir, language)):
+                return layout
+        tried = ", ".join(layout.pattern.format(language=language) for layout in self.files)
+        missing = f"looked for {tried}" if tried else "it is published on the Hub only"
+        raise DataError(
+            f"task {task!r}: {data_dir} does not hold the published split {self.published!r} in {language!r}: {missing}"
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Every published split of a task."""
+
+    parts: tuple[Part, ...]
+
+    def splits(self, language: str | None = None) -> tuple[str, ...]:
+        """Names of the published splits, in order; of one language, or of any."""
+        return tuple(dict.fromkeys(p.published for p in self.parts if language is None or language in p.languages))
+
+    def languages(self, published: str) -> tuple[str, ...]:
+        """The languages in which a published split exists, in order."""
+        return tuple(code for part in self.parts if part.published == published for code in part.languages)
+
+    def find(self, published: str, language: str) -> Part | None:
+        """The part that holds a published split in one language."""
+        fitting = (part for part in self.parts if part.published == published and language in part.languages)
+        return next(fitting, None)
 
     def describe(self) -> str:
-        return f"package data ({self.pattern})"
+        """One line for people: from where rows are read."""
+        if any(part.package is not None for part in self.parts):
+            return "package data"
+        repos = dict.fromkeys(repo for part in self.parts if part.hub is not None for repo, _ in part.hub.datasets)
+        where = ["published files (--data-dir)"] if any(part.files for part in self.parts) else []
+        return " or ".join([*([f"Hub: {', '.join(repos)}"] if repos else []), *where])
 
 
-def read_jsonl(path: Path) -> Iterator[PlacedRow]:
-    """The objects of a JSON Lines file in UTF-8, with `file:line` of each; blank lines at the end are ignored.
+def package_files(pattern: str, form: Form, languages: Mapping[str, tuple[str, ...]]) -> Source:
+    """JSONL files that travel with this package.
 
-    Raises:
-        DataError: naming file and line, if the file is missing, a line is no JSON object or the text is not UTF-8.
+    Args:
+        pattern: path inside the package with `{split}` and `{language}` in it.
+        languages: split → the languages in which it exists.
     """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    # Not `splitlines`, which also splits at U+2028 and other characters that are legal inside JSON strings.
-    for number, line in enumerate(raw.rstrip(b"\r\n").split(b"\n"), start=1):
-        place = f"{path}:{number}"
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise DataError(f"{place}: not UTF-8 at byte {error.start} of the line") from None
-        except json.JSONDecodeError as error:
-            raise DataError(f"{place}: not JSON ({error.msg}, column {error.colno})") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{place}: expected a JSON object, found {type(row).__name__}")
-        yield PlacedRow(row, place)
+    return Source(
+        tuple(
+            Part(split, codes, package=FileLayout(pattern.replace("{split}", split), form))
+            for split, codes in languages.items()
+        )
+    )

@@ -1,15 +1,18 @@
-"""What a task is: a declaration of a format, where its rows come from and how a row becomes an example."""
+"""What a task is (a declaration of its format, of where its rows lie and what they look like), and its examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 from adapter_transfer.canonical import digest
-from adapter_transfer.errors import DataError
+from adapter_transfer.errors import ConfigError, DataError
 from adapter_transfer.tasks.formats import Example, Format
-from adapter_transfer.tasks.sources import Row, Source
+from adapter_transfer.tasks.reading import Reading
+from adapter_transfer.tasks.schema import RowProblem, SchemaError, check_rows
+from adapter_transfer.tasks.sources import Part, Source
 
 Split = Literal["train", "validation", "test"]
 Role = Literal["intermediate", "target"]
@@ -23,13 +26,13 @@ class Task:
         name: as users write it.
         format: how examples are scored.
         roles: what it may serve as.
-        source: where rows are read.
+        source: its published splits: where each lies, and the form of its rows.
         splits: our split → the published split's name, said explicitly; nothing falls back from one to another.
-        read: makes an example of a published row; raises `KeyError` or `ValueError` for a row that it cannot read.
-        languages: split → languages in which it exists; training and validation are in English everywhere.
         summary: one line for `ls tasks`.
         licence: of the data.
         reference: the paper or page it comes from.
+        item_family: tasks of one family number the same items alike, in every language, so that a leak from one split
+            to another is found by the items' ids; None where ids mean nothing outside of their split.
         is_sandbox: made by this package; says nothing about real languages or real models.
     """
 
@@ -38,12 +41,57 @@ class Task:
     roles: tuple[Role, ...]
     source: Source
     splits: Mapping[Split, str]
-    read: Callable[[Row], Example]
-    languages: Mapping[Split, tuple[str, ...]]
     summary: str
     licence: str
     reference: str
+    item_family: str | None = None
     is_sandbox: bool = False
+
+    @property
+    def languages(self) -> dict[Split, tuple[str, ...]]:
+        """Split → languages in which it exists, where splits are as declared."""
+        return {split: self.source.languages(published) for split, published in self.splits.items()}
+
+    def published_splits(self, language: str) -> tuple[str, ...]:
+        """Names of the published splits that there are in one language; what `splits` of a configuration may name."""
+        return self.source.splits(language)
+
+    def check_splits(self, mapping: Mapping[Split, str]) -> None:
+        """Makes sure that a configuration's choice of published splits names what exists in English.
+
+        Raises:
+            ConfigError: with every split that is unknown.
+        """
+        problems = []
+        have = self.source.splits("en")
+        for split, published in mapping.items():
+            if split not in get_args(Split):
+                problems.append(f"{self.name}: no split is called {split!r}; there are {', '.join(get_args(Split))}")
+            if published not in have:
+                problems.append(
+                    f"{self.name}: no published split {published!r} in English; there are {', '.join(have)}"
+                )
+        if problems:
+            raise ConfigError(problems)
+
+    def hub_datasets(self, split: Split, language: str, published: str) -> tuple[tuple[str, str], ...]:
+        """The Hub datasets, with the revision of each that is to be resolved, that reading needs; () for package data.
+
+        Raises:
+            DataError: if there is no such split in that language, or not on the Hub.
+        """
+        part = self._part(split, language, published)
+        return () if part.package is not None else part.on_hub(self.name).datasets
+
+    def _part(self, split: Split, language: str, published: str) -> Part:
+        part = self.source.find(published, language)
+        if part is not None:
+            return part
+        wanted = f"{split} split" if self.splits.get(split) == published else f"published split {published!r}"
+        if published in self.source.splits():
+            have = ", ".join(self.source.languages(published))
+            raise DataError(f"task {self.name!r} has no {wanted} in {language!r}; it has {have}")
+        raise DataError(f"task {self.name!r} has no {wanted}; published are {', '.join(self.source.splits())}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +101,12 @@ class ExampleSet:
     Attributes:
         digest: SHA-256 over every example as the model sees it (ids, texts, labels, in order), so that a change of
             the data *or* of how it is read changes the identity of the runs that use it.
+        published: the published split that was read.
+        source: the files that were read, for people.
+        num_repaired: examples in which a known error of the publisher was mended.
+        problems: of rows that were left out, one each.
+        item_family: of the task; see there.
+        premises: of each example, in order: the text that its answers are about.
     """
 
     task: str
@@ -60,35 +114,56 @@ class ExampleSet:
     language: str
     examples: tuple[Example, ...]
     digest: str = field(repr=False)
+    published: str
+    source: str
+    num_repaired: int = 0
+    problems: tuple[RowProblem, ...] = ()
+    item_family: str | None = None
+    premises: tuple[str, ...] = field(default=(), repr=False)
 
 
-def load_examples(task: Task, split: Split, language: str) -> ExampleSet:
+def load_examples(
+    task: Task, split: Split, language: str, reading: Reading | None = None, data_dir: Path | None = None
+) -> ExampleSet:
     """Every example of a split in one language, in published order.
 
+    Args:
+        reading: which published split, and how; None is the task's declared one, repaired, without bad rows.
+        data_dir: folder of published files; None reads from the Hub, at the commits that `reading` names.
+
     Raises:
-        DataError: if the task has no such split or language, or a row cannot be read (with its file and line).
+        SchemaError: with every faulty row, unless they are to be skipped.
+        DataError: if the task has no such split or language, or it is not there or empty.
     """
-    if split not in task.splits:
-        raise DataError(f"task {task.name!r} has no {split} split; it has {', '.join(task.splits)}")
-    if language not in task.languages[split]:
-        have = ", ".join(task.languages[split])
-        raise DataError(f"task {task.name!r} has no {split} split in {language!r}; it has {have}")
-    examples = []
-    for placed in task.source.rows(task.splits[split], language):
-        try:
-            example = task.read(placed.row)
-        except KeyError as error:
-            raise DataError(f"{placed.place}: column {error.args[0]!r} is missing") from None
-        except ValueError as error:
-            raise DataError(f"{placed.place}: {error}") from None
-        if len(example.rows) != task.format.rows_per_example:
-            raise DataError(
-                f"{placed.place}: {len(example.rows)} choices; {task.name} has {task.format.rows_per_example}"
-            )
-        if not 0 <= example.label < task.format.num_answers:
-            raise DataError(f"{placed.place}: label {example.label}; allowed are 0 to {task.format.num_answers - 1}")
-        examples.append(example)
-    if not examples:
-        raise DataError(f"task {task.name!r}: the {split} split in {language!r} is empty")
-    content = digest([[e.id, [list(row) for row in e.rows], e.label] for e in examples])
-    return ExampleSet(task.name, split, language, tuple(examples), content)
+    if reading is None:
+        if split not in task.splits:
+            raise DataError(f"task {task.name!r} has no {split} split; it has {', '.join(task.splits)}")
+        reading = Reading(task.splits[split])
+    part = task._part(split, language, reading.published)
+    opened = part.open(task.name, language, data_dir, dict(reading.revisions))
+    repairs = reading.question_field == "repaired"
+    checked = check_rows(opened.rows, opened.form, task.format, repairs=repairs)
+    what = f"{task.name}, {reading.published} in {language!r} ({opened.source})"
+    if checked.problems and (reading.on_bad_row == "fail" or any(problem.ends_file for problem in checked.problems)):
+        raise SchemaError(what, checked.problems, hint=_hint(reading))
+    if not checked.examples:
+        raise DataError(f"{what}: there are no examples")
+    return ExampleSet(
+        task=task.name,
+        split=split,
+        language=language,
+        examples=checked.examples,
+        digest=digest([[e.id, [list(row) for row in e.rows], e.label] for e in checked.examples]),
+        published=reading.published,
+        source=opened.source,
+        num_repaired=checked.num_repaired,
+        problems=checked.problems,
+        item_family=task.item_family,
+        premises=checked.premises,
+    )
+
+
+def _hint(reading: Reading) -> str:
+    if reading.on_bad_row == "skip":
+        return "A file that ends in the middle cannot be skipped over; get it anew."
+    return "Mend them or get the files anew; `--on-bad-row skip` leaves them out and counts them."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,13 @@ class Batch:
         input_ids: (B·R, T) int64.
         attention_mask: (B·R, T) int64.
         labels: (B,) int64; empty where rows are scored singly.
+        token_types: (B·R, T) int64, or None where the backbone tells no segments apart.
     """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
     labels: torch.Tensor
+    token_types: torch.Tensor | None = None
 
 
 def cut_by_tokens(lengths: Indices, rows_each: int, token_budget: int) -> list[Indices]:
@@ -59,7 +62,8 @@ def collate(encoded: EncodedExamples, examples: Indices, pad_id: int, device: to
     rows_each = encoded.format.rows_per_example
     rows = (examples[:, None] * rows_each + np.arange(rows_each)).reshape(-1)
     input_ids, mask = pad_rows(encoded, rows, pad_id, device)
-    return Batch(input_ids, mask, torch.from_numpy(encoded.labels[examples]).to(device))
+    labels = torch.from_numpy(encoded.labels[examples]).to(device)
+    return Batch(input_ids, mask, labels, pad_token_types(encoded, rows, device))
 
 
 def pad_rows(
@@ -67,10 +71,23 @@ def pad_rows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask of rows, both (rows, T) int64, padded on the right to the longest."""
     pieces = [encoded.row(int(row)) for row in rows]
-    longest = max(len(piece) for piece in pieces)
-    ids = np.full((len(pieces), longest), pad_id, dtype=np.int64)
-    mask = np.zeros((len(pieces), longest), dtype=np.int64)
-    for index, piece in enumerate(pieces):
-        ids[index, : len(piece)] = piece
-        mask[index, : len(piece)] = 1
+    ids = _padded(pieces, pad_id)
+    mask = _padded([np.ones_like(piece) for piece in pieces], 0)
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+
+
+def pad_token_types(
+    encoded: EncodedExamples, rows: Sequence[int] | Indices, device: torch.device
+) -> torch.Tensor | None:
+    """Token types of rows, (rows, T) int64, padded with 0 as a tokenizer pads them; None where there are none."""
+    if encoded.token_types is None:
+        return None
+    return torch.from_numpy(_padded([encoded.row_types(int(row)) for row in rows], 0)).to(device)
+
+
+def _padded(pieces: Sequence[npt.NDArray[Any]], fill: int) -> Indices:
+    longest = max(len(piece) for piece in pieces)
+    padded = np.full((len(pieces), longest), fill, dtype=np.int64)
+    for index, piece in enumerate(pieces):
+        padded[index, : len(piece)] = piece
+    return padded

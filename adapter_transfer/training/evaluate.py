@@ -11,7 +11,7 @@ import torch
 
 from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.tasks.encoding import EncodedExamples
-from adapter_transfer.training.batching import cut_by_tokens, pad_rows
+from adapter_transfer.training.batching import cut_by_tokens, pad_rows, pad_token_types
 from adapter_transfer.training.runtime import Runtime
 
 
@@ -36,8 +36,9 @@ def predict(
     logits = np.empty((len(encoded.row_lengths), per_row), dtype=np.float32)
     for rows in cut_by_tokens(encoded.row_lengths, 1, runtime.token_budget):
         input_ids, mask = pad_rows(encoded, rows, runtime.pad_id, runtime.device)
+        token_types = pad_token_types(encoded, rows, runtime.device)
         with runtime.autocast():
-            scores = row_logits(model, head, input_ids, mask)
+            scores = row_logits(model, head, input_ids, mask, token_types)
         logits[rows] = scores.float().cpu().numpy()
         if on_rows is not None:
             on_rows(len(rows))

@@ -25,10 +25,18 @@ from adapter_transfer.training.history import History
 from adapter_transfer.training.position import TrainingPosition, resume, save
 from adapter_transfer.training.runtime import Runtime
 from adapter_transfer.training.settings import TrainingSettings
-from adapter_transfer.training.steps import accumulate_gradients, apply_gradients, learning_rate_at, make_optimizer
+from adapter_transfer.training.steps import (
+    accumulate_gradients,
+    apply_gradients,
+    learning_rate_at,
+    make_optimizer,
+    num_updates,
+)
 from adapter_transfer.training.streams import example_order, seed_dropout
 
 _LOG_EVERY = 10
+_MIN_LOSS_SCALE = 1e-4
+"""Below it (30 halvings from the start), gradients that are not finite are not so for want of a smaller scale."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class FitInputs:
         model: with an assembly attached; its trainable parameters are what trains.
         head: the active head's name.
         purpose: names this training's random streams (the task), so that phases of one seed differ.
+        undecayed: names of parameters that weight decay leaves alone, whatever their shape.
     """
 
     model: Any
@@ -62,6 +71,7 @@ class FitInputs:
     progress_dir: Path
     history_path: Path
     parameters: Mapping[str, torch.nn.Parameter]
+    undecayed: frozenset[str] = frozenset()
     on_progress: Callable[[Progress], None] = field(default=lambda _: None)
 
 
@@ -77,12 +87,13 @@ def fit(inputs: FitInputs) -> TrainingPosition:
     Resumes from the newest good checkpoint in `progress_dir`, if there is one.
 
     Raises:
-        RunFailedError: when the loss is no longer a number.
+        RunFailedError: when the loss is no longer a number, or fp16 gives no finite gradients.
         StoreError: when a checkpoint cannot be written.
     """
     settings, runtime, parameters = inputs.settings, inputs.runtime, inputs.parameters
-    optimizer = make_optimizer(parameters, settings, runtime.device)
-    position, best = resume(inputs.progress_dir, inputs.parameters, optimizer)
+    optimizer = make_optimizer(parameters, settings, runtime.device, inputs.undecayed)
+    scaler = runtime.make_scaler()
+    position, best = resume(inputs.progress_dir, inputs.parameters, optimizer, scaler)
     history = History(inputs.history_path, resume_after=position.step)
     num_steps = num_training_steps(len(inputs.train), settings)
     validation_steps = _validation_steps(len(inputs.train), num_steps, settings)
@@ -102,21 +113,22 @@ def fit(inputs: FitInputs) -> TrainingPosition:
             collate(inputs.train, cut, runtime.pad_id, runtime.device)
             for cut in _seeding(cuts, step, has_dropout, inputs)
         )
-        loss = accumulate_gradients(inputs.model, inputs.head, batches, len(examples), runtime)
+        loss = accumulate_gradients(inputs.model, inputs.head, batches, len(examples), runtime, scaler)
         rate = learning_rate_at(step, num_steps, settings)
-        norm = apply_gradients(optimizer, list(parameters.values()), rate, settings.max_grad_norm)
+        norm = apply_gradients(optimizer, list(parameters.values()), rate, settings.max_grad_norm, scaler)
         losses.append(loss)
         position = replace(position, step=step + 1, seconds=time.monotonic() - started)
         if step + 1 in validation_steps:
             position, best = _validate(inputs, history, position, best, num_steps)
         is_last = step + 1 == num_steps
         if len(losses) == window or is_last or position.stopped_early:
+            position = _count_skipped(position, optimizer, scaler, num_steps)
             position = _log(inputs, history, position, losses, norm, rate, num_steps)
             losses = []
         is_due = time.monotonic() - last_save >= runtime.checkpoint_seconds
         if not is_last and (is_due or (step + 1) % runtime.checkpoint_steps == 0):
             position = replace(position, open_losses=tuple(_read(losses, position.step, num_steps)))
-            save(inputs.progress_dir, position, inputs.parameters, best, optimizer)
+            save(inputs.progress_dir, position, inputs.parameters, best, optimizer, scaler)
             last_save = time.monotonic()
     if settings.select == "best":
         with torch.no_grad():
@@ -164,7 +176,8 @@ def _log(
         "epoch": position.step * inputs.settings.batch_size / len(inputs.train),
         "loss": mean,
         "learning_rate": rate,
-        "grad_norm": float(norm),
+        # Of a step that fp16's scaler has skipped there is none.
+        "grad_norm": float(norm) if math.isfinite(norm) else None,
         "seconds": position.seconds,
     }
     history.add(record)
@@ -178,6 +191,21 @@ def _log(
 def log_window(num_steps: int) -> int:
     """Steps whose losses are averaged to one record: 10, or fewer where a training is so short."""
     return max(1, min(_LOG_EVERY, num_steps // 4))
+
+
+def _count_skipped(
+    position: TrainingPosition, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, num_steps: int
+) -> TrainingPosition:
+    """Counts the steps that fp16's scaler has skipped, and ends a training that it keeps from moving at all."""
+    if not scaler.is_enabled():
+        return position
+    num_skipped = position.step - num_updates(optimizer)
+    if scaler.get_scale() < _MIN_LOSS_SCALE or num_skipped == num_steps:
+        raise RunFailedError(
+            f"fp16 gives gradients that are not finite, however small they are scaled: {num_skipped} of "
+            f"{position.step} steps changed nothing; try bf16 or fp32, or a lower learning_rate"
+        )
+    return replace(position, num_skipped_steps=num_skipped)
 
 
 def _read(losses: list[torch.Tensor], step: int, num_steps: int) -> list[float]:

@@ -13,7 +13,14 @@ import numpy as np
 import torch
 
 from adapter_transfer.backbones.sizes import ParameterCounts
-from adapter_transfer.methods.attach import Assembly, assemble, disassemble, save_artifact, trained_parameters
+from adapter_transfer.methods.attach import (
+    Assembly,
+    assemble,
+    disassemble,
+    save_artifact,
+    trained_parameters,
+    undecayed_parameters,
+)
 from adapter_transfer.tasks.encoding import EncodedExamples, concatenate
 from adapter_transfer.tasks.metrics import score_choices
 from adapter_transfer.training.evaluate import predict
@@ -76,6 +83,7 @@ def run_training_phase(phase: TrainingPhase) -> dict[str, Any]:
         "train_loss_first": position.train_loss_first,
         "train_loss_last": position.train_loss_last,
         "num_steps": position.step,
+        "num_skipped_steps": position.num_skipped_steps,
         "best_step": position.best_step,
         "stopped_early": position.stopped_early,
         "num_train_examples": len(phase.train),
@@ -108,6 +116,7 @@ def _fit_inputs(phase: TrainingPhase, parameters: dict[str, torch.nn.Parameter])
         progress_dir=phase.paths.progress_dir,
         history_path=phase.paths.history_path,
         parameters=parameters,
+        undecayed=undecayed_parameters(phase.model, phase.assembly),
         on_progress=phase.on_progress,
     )
 

@@ -28,6 +28,7 @@ class TrainingPosition:
         validations_since_best: for early stopping.
         train_loss_first, train_loss_last: mean loss of the first and of the last window of steps (see `log_window`).
         open_losses: of the steps done in the window that is not full yet.
+        num_skipped_steps: steps whose gradients were not finite in fp16, so that nothing was updated.
         seconds: spent in training so far, over all attempts.
     """
 
@@ -40,6 +41,7 @@ class TrainingPosition:
     train_loss_last: float | None = None
     open_losses: tuple[float, ...] = ()
     stopped_early: bool = False
+    num_skipped_steps: int = 0
     seconds: float = 0.0
 
 
@@ -49,26 +51,26 @@ def save(
     parameters: Parameters,
     best: Mapping[str, torch.Tensor],
     optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
 ) -> None:
-    """Writes a checkpoint of what trains: its weights, the best ones so far, the optimizer and the position.
+    """Writes a checkpoint of what trains: its weights, the best ones so far, optimizer, loss scaling and the position.
 
     There is no generator to save: random streams are keyed (see `streams`).
     """
-    moments, scalars = checkpoint.flatten_optimizer(optimizer, _optimizer_order(parameters))
+    moments, scalars = checkpoint.flatten_optimizer(optimizer, _optimizer_order(parameters, optimizer))
     tensors = {f"weights/{name}": parameter.detach() for name, parameter in parameters.items()}
     tensors |= {f"best/{name}": tensor for name, tensor in best.items()} | moments
     # JSON has no infinity; before the first validation there is no best loss.
     changes = {"open_losses": list(position.open_losses)}
     fields = asdict(position) | changes | {"best_loss": None if math.isinf(position.best_loss) else position.best_loss}
-    checkpoint.save_checkpoint(
-        progress_dir, position.step, tensors=tensors, state={"position": fields, "optimizer": scalars}
-    )
+    state = {"position": fields, "optimizer": scalars, "scaler": scaler.state_dict()}
+    checkpoint.save_checkpoint(progress_dir, position.step, tensors=tensors, state=state)
 
 
 def resume(
-    progress_dir: Path, parameters: Parameters, optimizer: torch.optim.Optimizer
+    progress_dir: Path, parameters: Parameters, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
 ) -> tuple[TrainingPosition, dict[str, torch.Tensor]]:
-    """Restores the newest good checkpoint into parameters and optimizer.
+    """Restores the newest good checkpoint into parameters, optimizer and loss scaling.
 
     Returns:
         Where the training goes on and the best weights so far; the start and nothing, where there is no checkpoint.
@@ -82,7 +84,10 @@ def resume(
     fields: Any = found.state["position"]
     best_loss = math.inf if fields["best_loss"] is None else fields["best_loss"]
     scalars: Any = found.state["optimizer"]
-    checkpoint.restore_optimizer(optimizer, _optimizer_order(parameters), found.tensors, scalars)
+    checkpoint.restore_optimizer(optimizer, _optimizer_order(parameters, optimizer), found.tensors, scalars)
+    if scaler.is_enabled():
+        scaler_state: Any = found.state["scaler"]
+        scaler.load_state_dict(scaler_state)
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(found.tensors[f"weights/{name}"])
@@ -92,6 +97,7 @@ def resume(
     return TrainingPosition(**(fields | changes)), best
 
 
-def _optimizer_order(parameters: Parameters) -> list[str]:
-    """Names in the order of the optimizer's groups: matrices, then vectors (see `steps.make_optimizer`)."""
-    return sorted(parameters, key=lambda name: parameters[name].ndim <= 1)
+def _optimizer_order(parameters: Parameters, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Names in the order of the optimizer's groups."""
+    names = {parameter: name for name, parameter in parameters.items()}
+    return [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]

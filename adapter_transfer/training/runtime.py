@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
+from adapter_transfer.backbones.precision import compute_dtype, has_bf16
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.errors import ConfigError, DeviceError
 from adapter_transfer.registry import unknown_name_message
@@ -37,7 +38,8 @@ class Runtime:
     """How a phase is run on this machine.
 
     Attributes:
-        accelerator: accelerate's, for autocast, backward, clipping and trackers.
+        accelerator: accelerate's, for autocast, backward and trackers.
+        precision: of the run, as the accelerator was made for.
         token_budget: padded tokens in a micro-batch.
         checkpoint_steps: optimizer steps between two checkpoints, at most.
         checkpoint_seconds: seconds between two checkpoints, at most.
@@ -45,6 +47,7 @@ class Runtime:
     """
 
     accelerator: Accelerator
+    precision: Precision = "fp32"
     token_budget: int = DEFAULT_TOKEN_BUDGET
     checkpoint_steps: int = DEFAULT_CHECKPOINT_STEPS
     checkpoint_seconds: float = DEFAULT_CHECKPOINT_SECONDS
@@ -58,8 +61,22 @@ class Runtime:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision as the run has it; nothing in fp32."""
+        if self._computes_in_fp16:
+            return torch.autocast(self.device.type, dtype=torch.float16)
         context: AbstractContextManager[Any] = self.accelerator.autocast()
         return context
+
+    def make_scaler(self) -> torch.amp.GradScaler:
+        """Loss scaling for one training: gradients of fp16 activations would fall below its smallest number.
+
+        Dynamic, as in Micikevicius et al. 2018 (arXiv 1710.03740, section 3.2); passes everything through in the other
+        precisions.
+        """
+        return torch.amp.GradScaler(self.device.type, enabled=self._computes_in_fp16)
+
+    @property
+    def _computes_in_fp16(self) -> bool:
+        return compute_dtype(self.precision, self.device) == torch.float16
 
 
 def make_accelerator(
@@ -67,19 +84,27 @@ def make_accelerator(
 ) -> Accelerator:
     """An Accelerator for one precision on one device.
 
+    fp16 is left to `Runtime`: accelerate refuses it on the CPU, and scales losses only in optimizers that it wraps.
+
     Raises:
         ConfigError: for a tracker that is unknown or not installed.
-        DeviceError: as `require_device`.
+        DeviceError: as `require_device`, and for bf16 on a card that does not compute in it.
     """
     require_device(device)
     require_trackers(trackers)
+    chosen = chosen_device(device)
+    if precision == "bf16" and not has_bf16(chosen):
+        raise DeviceError(
+            "precision bf16 needs an NVIDIA card of the Ampere generation or later, and this one is older. "
+            "Use precision fp16, which such cards are fast in."
+        )
     # accelerate keeps precision and device in process-wide state; a worker goes from one precision to another.
     AcceleratorState._reset_state(reset_partial_state=True)
     with _hidden_accelerate_settings():
         return Accelerator(
             # Named, because accelerate's own choice takes whatever there is (an integrated GPU, say).
-            cpu=chosen_device(device).type == "cpu",
-            mixed_precision="bf16" if precision == "bf16" else "no",
+            cpu=chosen.type == "cpu",
+            mixed_precision="bf16" if compute_dtype(precision, chosen) == torch.bfloat16 else "no",
             log_with=list(trackers) or None,
             project_dir=logging_dir,
         )
@@ -158,7 +183,5 @@ def nvidia_card() -> str | None:
 
 
 def device_precisions(device: torch.device) -> tuple[Precision, ...]:
-    """Precisions that a device computes in: bf16 needs an NVIDIA card of the Ampere generation or later."""
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return ("fp32",)
-    return ("fp32", "bf16")
+    """Precisions that runs can have on a device."""
+    return tuple(precision for precision in get_args(Precision) if precision != "bf16" or has_bf16(device))

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
 
-from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.config import Settings, one_of
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.methods.catalog import METHODS
@@ -72,8 +71,8 @@ class RuleFilter(Settings):
     """`intermediate` or `target`."""
     method: Annotated[str, one_of("method", METHODS)] | None = None
     """Name of a method."""
-    backbone: Annotated[str, one_of("backbone", BACKBONES)] | None = None
-    """Name of a backbone."""
+    backbone: str | None = None
+    """Name of a backbone of the experiment."""
     task: Annotated[str, one_of("task", TASKS)] | None = None
     """Name of the task that is trained."""
 
@@ -98,7 +97,8 @@ class RuleBase(Settings):
         return {key: getattr(self, key) for key in self.model_fields_set if key != "when"}
 
 
-def _optional_fields() -> dict[str, Any]:
+def optional_fields() -> dict[str, Any]:
+    """Every hyper-parameter as a field that may be left out, for `create_model`."""
     # A rule has every hyper-parameter, declared once above. What it leaves out is None without being checked; what it
     # says is checked as above, so that null is taken only where null means something.
     fields: dict[str, Any] = {}
@@ -108,7 +108,7 @@ def _optional_fields() -> dict[str, Any]:
     return fields
 
 
-TrainingRule: type[RuleBase] = create_model("TrainingRule", __base__=RuleBase, **_optional_fields())
+TrainingRule: type[RuleBase] = create_model("TrainingRule", __base__=RuleBase, **optional_fields())
 
 
 def resolve_training(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,13 +13,22 @@ from adapter_transfer.training.batching import Batch
 from adapter_transfer.training.runtime import Runtime
 from adapter_transfer.training.settings import TrainingSettings
 
+_NO_SCALING = torch.amp.GradScaler("cpu", enabled=False)
+
 
 def make_optimizer(
-    parameters: Mapping[str, torch.nn.Parameter], settings: TrainingSettings, device: torch.device
+    parameters: Mapping[str, torch.nn.Parameter],
+    settings: TrainingSettings,
+    device: torch.device,
+    undecayed: Collection[str] = (),
 ) -> torch.optim.Optimizer:
-    """AdamW over matrices (decayed) and vectors such as biases and norms (not decayed)."""
-    decayed = [p for p in parameters.values() if p.ndim > 1]
-    plain = [p for p in parameters.values() if p.ndim <= 1]
+    """AdamW over matrices (decayed) and vectors such as biases and norms (not decayed).
+
+    Args:
+        undecayed: names of matrices that are not decayed either.
+    """
+    decayed = [p for name, p in parameters.items() if p.ndim > 1 and name not in undecayed]
+    plain = [p for name, p in parameters.items() if p.ndim <= 1 or name in undecayed]
     groups = [
         {"params": params, "weight_decay": decay}
         for params, decay in ((decayed, settings.weight_decay), (plain, 0.0))
@@ -46,7 +55,7 @@ def learning_rate_at(step: int, num_steps: int, settings: TrainingSettings) -> f
 
 def batch_logits(model: Any, head: str, batch: Batch) -> torch.Tensor:
     """Logits of whole examples in fp32, (B, R·K)."""
-    logits = row_logits(model, head, batch.input_ids, batch.attention_mask)
+    logits = row_logits(model, head, batch.input_ids, batch.attention_mask, batch.token_types)
     return logits.float().view(len(batch.labels), -1)
 
 
@@ -56,17 +65,25 @@ def summed_loss(model: Any, head: str, batch: Batch) -> torch.Tensor:
 
 
 def accumulate_gradients(
-    model: Any, head: str, batches: Iterable[Batch], num_examples: int, runtime: Runtime
+    model: Any,
+    head: str,
+    batches: Iterable[Batch],
+    num_examples: int,
+    runtime: Runtime,
+    scaler: torch.amp.GradScaler = _NO_SCALING,
 ) -> torch.Tensor:
     """Adds the gradient of the step's mean loss to the parameters and returns that loss (a scalar on the device).
 
     Each micro-batch is divided by the examples of the *step*, so that cutting it differently changes only rounding.
+
+    Args:
+        scaler: multiplies the loss that gradients are taken of; the one returned is not multiplied.
     """
     total: torch.Tensor | None = None
     for batch in batches:
         with runtime.autocast():
             loss = summed_loss(model, head, batch) / num_examples
-        runtime.accelerator.backward(loss)
+        runtime.accelerator.backward(scaler.scale(loss))
         total = loss.detach() if total is None else total + loss.detach()
     assert total is not None, "a step without examples"
     return total
@@ -77,11 +94,22 @@ def apply_gradients(
     parameters: Sequence[torch.nn.Parameter],
     learning_rate: float,
     max_grad_norm: float | None,
+    scaler: torch.amp.GradScaler = _NO_SCALING,
 ) -> torch.Tensor:
-    """Clips, updates and clears; returns the global norm before clipping (a scalar on the device)."""
+    """Clips, updates and clears; returns the global norm before clipping (a scalar on the device).
+
+    Where fp16 gave a gradient that is not finite, the scaler leaves weights and moments alone and is smaller next time.
+    """
+    scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(parameters, math.inf if max_grad_norm is None else max_grad_norm)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-    optimizer.step()
+    scaler.step(optimizer)
+    scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return norm
+
+
+def num_updates(optimizer: torch.optim.Optimizer) -> int:
+    """Updates that were made: the steps without those that a scaler has skipped. Waits for the device."""
+    return max((int(state["step"]) for state in optimizer.state.values()), default=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapter_transfer.experiments.results import Result, RunRecord
+from adapter_transfer.experiments.results import Result, RunRecord, SplitRecord
 
 SIZES = {"nano": 100_000, "micro": 400_000, "mini": 600_000}
 
@@ -61,7 +61,7 @@ def make_run(number: int = 0, **fields: Any) -> RunRecord:
         "seconds": 6.0,
         "metrics": {},
         "versions": {"torch": "2.13.0", "computation": "1"},
-        "data": {"micro-copa/train/en": "ab" * 32},
+        "data": {"micro-copa/train/en": SplitRecord("ab" * 32)},
         **fields,
     }
     return RunRecord(**values)

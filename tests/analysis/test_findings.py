@@ -53,3 +53,9 @@ def test_without_pairs_there_is_no_gain(grid: Grid, run: Callable[..., RunRecord
 def test_missing_scales_are_named(grid: Grid) -> None:
     results = [found for found in grid() if (found.backbone, found.intermediate) != ("micro", "none")]
     assert find(summarise(results), TARGET).items[0].endswith("No gain yet on micro.")
+
+
+def test_controls_alone_give_no_finding(grid: Grid) -> None:
+    finding = find(summarise(grid(scales=["nano"])), TARGET, controls=["nano"])
+    assert "control with random weights" in finding.lead
+    assert not finding.items

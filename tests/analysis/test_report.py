@@ -17,7 +17,7 @@ import pytest
 from adapter_transfer.analysis.report import render_report, write_report
 from adapter_transfer.errors import StoreError
 from adapter_transfer.experiments.plan import ImpossibleCell
-from adapter_transfer.experiments.results import Result, RunRecord
+from adapter_transfer.experiments.results import Result, RunRecord, SplitRecord
 
 Grid = Callable[..., list[Result]]
 MakeRun = Callable[..., RunRecord]
@@ -118,7 +118,15 @@ def test_downloads_hold_the_results(grid: Grid) -> None:
 @pytest.mark.parametrize("name", [HOSTILE, "{{ 7*7 }}", "a\u2028b", '"><svg onload=alert(1)>', "<!--", "=1+1"])
 def test_hostile_names_are_only_names(grid: Grid, run: MakeRun, name: str) -> None:
     results = grid(scales=[name, "micro"], methods=[name], intermediates=["none", name], languages=["en", name])
-    runs = [run(backbone=name, status="failed", reason=name, versions={name: name}, data={name: name})]
+    runs = [
+        run(
+            backbone=name,
+            status="failed",
+            reason=name,
+            versions={name: name},
+            data={name: SplitRecord(name, source=name, published=name)},
+        )
+    ]
     cell: Any = ImpossibleCell(name, "fp32", name, name, "stack", name, name)
     html = render_report(results, runs, title=name, question=name, notes=[name], impossible=[cell])
     page = Page(html)

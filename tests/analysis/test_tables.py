@@ -8,7 +8,7 @@ from adapter_transfer.analysis.run_tables import data_table, problem_table, run_
 from adapter_transfer.analysis.summaries import summarise
 from adapter_transfer.analysis.tables import Table, accuracy_table, cost_table, gain_table, language_table
 from adapter_transfer.experiments.plan import ImpossibleCell
-from adapter_transfer.experiments.results import Result, RunRecord
+from adapter_transfer.experiments.results import Result, RunRecord, SplitRecord
 
 TARGET = "micro-copa"
 Make = Callable[..., Result]
@@ -111,9 +111,9 @@ def test_problems_are_listed_with_their_reason(result: Make, run: MakeRun) -> No
 
 
 def test_mixed_versions_and_data_stand_out(run: MakeRun) -> None:
-    runs = [run(1), run(2, versions={"torch": "2.6.0"}, data={"micro-copa/train/en": "cd" * 32})]
+    runs = [run(1), run(2, versions={"torch": "2.6.0"}, data={"micro-copa/train/en": SplitRecord("cd" * 32)})]
     versions, data = version_table(runs), data_table(runs)
     assert [row[1].tone for row in versions.rows] == ["plain", "warning"]
     assert versions.texts[1] == ["torch", "2.13.0 (1), 2.6.0 (1)"]
-    assert data.rows[0][1].tone == "warning"
+    assert [row[-1].tone for row in data.rows] == ["warning", "warning"]
     assert len(run_table(runs).rows) == 2

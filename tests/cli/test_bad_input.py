@@ -100,7 +100,7 @@ def test_nothing_possible_is_an_error(call, tmp_path):
     text = text.replace("[none, next-event]", "[next-event]")
     answer = call("validate", bad_yaml(tmp_path, text))
     assert answer.code == 2
-    assert "no adapter to stack" in answer.err
+    assert "no adapter to keep" in answer.err
 
 
 def test_failed_runs_end_with_5_and_keep_the_others(call, tmp_path):
@@ -197,7 +197,7 @@ def test_training_an_impossible_cell(call, config, tmp_path):
     choice = ("--backbone", "nano", "--method", "full", "--intermediate", "next-event")
     answer = call("train", config, *choice, *more, "--store", str(tmp_path / "store"))
     assert answer.code == 2
-    assert "no adapter to stack" in answer.err
+    assert "no adapter to keep" in answer.err
 
 
 @pytest.mark.parametrize("verb", ["plan", "compare", "status", "results", "report"])

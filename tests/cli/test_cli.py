@@ -32,6 +32,8 @@ OPTIONS = {
     "ls tasks": {"--json", "--debug"},
     "ls methods": {"--json", "--debug"},
     "ls configs": {"--json", "--debug"},
+    "ls recipes": {"--json", "--debug"},
+    "data show": {"--json", "--debug"},
     "schema": {"--debug"},
 }
 """Verb → its part of the shared options: --json where results are printed, --quiet where there are notes."""

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from adapter_transfer.backbones.loading import load_body, load_tokenizer
+from adapter_transfer.backbones.loading import load_body
+from adapter_transfer.backbones.tokenizer_loading import load_tokenizer
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.config import apply_overrides, parse, read_text
 from adapter_transfer.experiments import session

@@ -132,7 +132,7 @@ def test_a_tokenizer_of_our_own_depends_on_the_experiments_text():
 def test_impossible_cells_are_listed_with_their_reason():
     plan = plan_of("compositions=[stack]")
     assert {(cell.method, cell.intermediate) for cell in plan.impossible} == {("full", "next-event")}
-    assert "no adapter to stack" in plan.impossible[0].reason
+    assert "no adapter to keep" in plan.impossible[0].reason
     assert "sequential" in plan.impossible[0].reason
     listed = [run for run in plan.as_json()["runs"] if run["status"] == "impossible"]
     assert {run["backbone"] for run in listed} == {"nano", "micro"}

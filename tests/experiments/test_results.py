@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapter_transfer.experiments.results import read_results, read_runs, result_to_json, without_repeats
+from adapter_transfer.experiments.results import SplitRecord, read_results, read_runs, result_to_json, without_repeats
 from adapter_transfer.experiments.store import Store
 
 TARGET_ID, EVALUATION_ID = "aa" * 12, "bb" * 12
@@ -112,7 +112,7 @@ def test_records_of_runs(store: Store) -> None:
     )
     assert evaluation.parents == ("cc" * 12, TARGET_ID)
     assert evaluation.versions == {"torch": "2.13.0"}
-    assert evaluation.data == {"micro-copa/test/en": "cd" * 32}
+    assert evaluation.data == {"micro-copa/test/en": SplitRecord("cd" * 32)}
 
 
 def test_a_failure_has_its_reason(store: Store) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from adapter_transfer.backbones.checkpoints import LocalFolder
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.config import parse, read_text
 from adapter_transfer.experiments import worker
@@ -270,7 +271,7 @@ def test_a_backbone_that_changes_after_the_plan_is_refused(store, tmp_path, monk
     nano = BACKBONES["nano"]
     shutil.copytree(nano.model_path, tmp_path / "model")
     shutil.copytree(nano.tokenizer_path, tmp_path / "tokenizer")
-    copy = replace(nano, model=str(tmp_path / "model"), tokenizer=str(tmp_path / "tokenizer"))
+    copy = replace(nano, model=LocalFolder(str(tmp_path / "model")), tokenizer=LocalFolder(str(tmp_path / "tokenizer")))
     monkeypatch.setitem(BACKBONES._entries, "nano", copy)
     plan = plan_of(store, "none")
     content = bytearray((tmp_path / changed).read_bytes())

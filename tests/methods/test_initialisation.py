@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapter_transfer.backbones.loading import load_body, load_tokenizer
+from adapter_transfer.backbones.loading import load_body
+from adapter_transfer.backbones.tokenizer_loading import load_tokenizer
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.config import parse, read_text
 from adapter_transfer.experiments.assemblies import training_assembly

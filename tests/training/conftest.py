@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from adapter_transfer.backbones.loading import load_body, load_tokenizer
+from adapter_transfer.backbones.loading import load_body
+from adapter_transfer.backbones.tokenizer_loading import load_tokenizer
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.methods.attach import AdapterPart, Assembly, assemble, trained_parameters, with_flexible_heads
 from adapter_transfer.methods.catalog import METHODS
@@ -81,16 +82,23 @@ def make_bench() -> Callable[..., Bench]:
         token_budget: int = 16_384,
         checkpoint_steps: int = 200,
         backbone: str = "nano",
+        device: torch.device = CPU,
     ) -> Bench:
         declared = METHODS[method]
         is_full = declared.kind == "full"
-        dtype = torch.bfloat16 if precision == "bf16" and not is_full else torch.float32
         tokenizer = load_tokenizer(BACKBONES[backbone])
-        body = load_body(BACKBONES[backbone], dtype=dtype, device=CPU, vocab_size=len(tokenizer), dropout=dropout)
+        body = load_body(
+            BACKBONES[backbone],
+            precision=precision,
+            trains=is_full,
+            device=device,
+            vocab_size=len(tokenizer),
+            dropout=dropout,
+        )
         model = with_flexible_heads(body)
         assembly = Assembly(
             method=declared,
-            settings={} if is_full else {"reduction_factor": 4, "non_linearity": "relu"},
+            settings=declared.parse_settings({"reduction_factor": 4} if method == "seq_bn" else {}).model_dump(),
             head="micro-copa",
             format=TASKS["micro-copa"].format,
             init_seed=7,
@@ -99,7 +107,11 @@ def make_bench() -> Callable[..., Bench]:
         )
         assemble(model, assembly)
         runtime = Runtime(
-            make_accelerator("cpu", precision), token_budget=token_budget, checkpoint_steps=checkpoint_steps, pad_id=1
+            make_accelerator(device.type, precision),
+            precision=precision,
+            token_budget=token_budget,
+            checkpoint_steps=checkpoint_steps,
+            pad_id=1,
         )
         return Bench(model, assembly, runtime)
 

@@ -15,7 +15,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 import adapter_transfer
-from adapter_transfer.backbones.loading import load_body, load_tokenizer
+from adapter_transfer.backbones.loading import load_body
+from adapter_transfer.backbones.tokenizer_loading import load_tokenizer
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.errors import DeviceError
 from adapter_transfer.methods.attach import (

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from adapter_transfer.methods.attach import adapter_weights
+from adapter_transfer.methods.attach import adapter_weights, undecayed_parameters
 from adapter_transfer.training.batching import collate, micro_batches, pad_rows
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.loop import fit
+from adapter_transfer.training.position import resume
 from adapter_transfer.training.settings import TrainingSettings
-from adapter_transfer.training.steps import accumulate_gradients, learning_rate_at
+from adapter_transfer.training.steps import accumulate_gradients, learning_rate_at, make_optimizer
 
 CELLS = [("full", "none"), ("seq_bn", "none"), ("seq_bn", "stack"), ("seq_bn", "stack-tuned")]
 
@@ -117,3 +118,27 @@ def test_padding_changes_nothing_but_rounding(make_bench, encoded, method):
         hidden = bench.model.base_model(input_ids=ids, attention_mask=mask)[0][:, 0]
         library = torch.nn.Sequential.forward(bench.model.heads["micro-copa"], hidden).flatten()
     np.testing.assert_allclose(together, library.numpy(), atol=2e-6)
+
+
+def test_weights_whose_neutral_value_is_not_zero_are_not_decayed(make_bench, encoded, tmp_path):
+    # IA3's vectors start at 1 and are matrices by shape; decayed, they would shut off what they scale.
+    bench = make_bench("ia3")
+    undecayed = undecayed_parameters(bench.model, bench.assembly)
+    assert undecayed
+    settings = TrainingSettings(learning_rate=1e-3, weight_decay=0.1)
+    optimizer = make_optimizer(bench.parameters, settings, bench.runtime.device, undecayed)
+    decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in bench.parameters.items():
+        is_decayed = parameter.ndim > 1 and name not in undecayed
+        assert decays[id(parameter)] == (0.1 if is_decayed else 0.0), name
+    assert {0.0, 0.1} == set(decays.values())
+    # Kept so over a checkpoint: the optimizer is restored by name.
+    inputs = replace(
+        bench.fit_inputs(tmp_path, encoded("train", 16), encoded("validation", 8), weight_decay=0.1, select="last"),
+        undecayed=undecayed,
+        runtime=replace(bench.runtime, checkpoint_steps=1),
+    )
+    fit(inputs)
+    fresh = make_optimizer(bench.parameters, inputs.settings, bench.runtime.device, undecayed)
+    position, _ = resume(inputs.progress_dir, bench.parameters, fresh, inputs.runtime.make_scaler())
+    assert position.step == 1

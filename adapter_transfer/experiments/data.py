@@ -1,0 +1,257 @@
+"""The data of an experiment: which splits are read, from where, what was mended in them, and what leaks. No torch.
+
+A `SplitRef` is a split as a run saw it. With the folder of published files (a matter of the machine) it is all that is
+needed to read the same examples again; its digest says whether they are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from adapter_transfer.errors import ConfigError, DataError
+from adapter_transfer.hub import HubError
+from adapter_transfer.hub_lock import Resolver
+from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.tasks.leaks import shared_items
+from adapter_transfer.tasks.reading import BadRows, QuestionField, Reading
+from adapter_transfer.tasks.task import ExampleSet, Split, Task, load_examples
+
+TRAINING_SPLITS: tuple[Split, ...] = ("train", "validation")
+TRAINING_LANGUAGE = "en"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where one call of the program takes published data and checkpoints from.
+
+    Attributes:
+        data_dir: folder of published files; None takes data from the Hub (or its local cache).
+        on_bad_row: whether a row that cannot be read stops everything or is left out and counted.
+        resolver: revisions on the Hub → commits.
+    """
+
+    data_dir: Path | None = None
+    on_bad_row: BadRows = "fail"
+    resolver: Resolver = field(default_factory=Resolver)
+
+
+@dataclass(frozen=True)
+class SplitRef:
+    """One split of a task in one language, as this run saw it.
+
+    Attributes:
+        digest: of the examples as the model sees them; the only part that a run's identity holds.
+        reading: how it was read; None in records of versions before this was kept.
+        source: the files or the Hub's repository and commit, for people.
+        num_repaired: rows whose wrong `question` was replaced by the true one.
+        num_skipped: rows that could not be read and were left out.
+    """
+
+    task: str
+    split: Split
+    language: str
+    digest: str
+    reading: Reading | None = None
+    source: str = ""
+    num_examples: int = 0
+    num_repaired: int = 0
+    num_skipped: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}/{self.split}/{self.language}"
+
+
+class ReadingChoices(Protocol):
+    """The part of an experiment that says how data is read."""
+
+    @property
+    def splits(self) -> Mapping[str, Mapping[Split, str]]: ...
+    @property
+    def question_field(self) -> QuestionField: ...
+
+
+@dataclass(frozen=True)
+class DataReader:
+    """Reads splits as an experiment and a call of the program want them."""
+
+    choices: ReadingChoices
+    sources: Sources
+    _refs: dict[tuple[str, Split, str], SplitRef] = field(default_factory=dict, repr=False, compare=False)
+
+    def ref(self, task: Task, split: Split, language: str) -> SplitRef:
+        """A split with the digest of its content; it is read, and every row of it checked."""
+        key = (task.name, split, language)
+        if key not in self._refs:
+            published = self.choices.splits.get(task.name, {}).get(split, task.splits[split])
+            question_field = self.choices.question_field
+            self._refs[key] = make_ref(task, split, language, published, question_field, self.sources)
+        return self._refs[key]
+
+    def require_readable(self, splits: Iterable[tuple[Task, Split, str]]) -> None:
+        """Reads splits and tells what is wrong with all of them at once.
+
+        Args:
+            splits: task, split and language of each.
+
+        Raises:
+            DataError: with the message of every split that cannot be read.
+        """
+        errors: dict[str, DataError] = {}
+        for task, split, language in splits:
+            try:
+                self.ref(task, split, language)
+            except HubError:
+                raise  # what cannot be reached once need not be tried twelve times
+            except DataError as error:
+                errors.setdefault(str(error), error)
+        if len(errors) == 1:
+            raise next(iter(errors.values()))
+        if errors:
+            raise DataError("\n".join(errors))
+
+    def training_refs(self, task: Task) -> tuple[SplitRef, ...]:
+        """Training and validation examples of a task, in English."""
+        return tuple(self.ref(task, split, TRAINING_LANGUAGE) for split in TRAINING_SPLITS)
+
+
+def make_ref(
+    task: Task, split: Split, language: str, published: str, question_field: QuestionField, sources: Sources
+) -> SplitRef:
+    """A split, read and described.
+
+    Raises:
+        DataError: if files or rows are missing or faulty.
+    """
+    revisions: tuple[tuple[str, str], ...] = ()
+    if sources.data_dir is None:
+        asked = task.hub_datasets(split, language, published)
+        revisions = tuple((repo, _commit(sources.resolver, repo, revision)) for repo, revision in asked)
+    reading = Reading(published, question_field, sources.on_bad_row, revisions)
+    found = read_examples(task.name, split, language, reading, sources.data_dir)
+    return SplitRef(
+        task=task.name,
+        split=split,
+        language=language,
+        digest=found.digest,
+        reading=reading,
+        source=found.source,
+        num_examples=len(found.examples),
+        num_repaired=found.num_repaired,
+        num_skipped=len(found.problems),
+    )
+
+
+def _commit(resolver: Resolver, repo: str, revision: str) -> str:
+    try:
+        return resolver.commit("dataset", repo, revision)
+    except HubError as error:
+        raise HubError(f"{error} Or give the folder that holds the published files: --data-dir DIR.") from None
+
+
+@lru_cache(maxsize=512)
+def read_examples(task: str, split: Split, language: str, reading: Reading | None, data_dir: Path | None) -> ExampleSet:
+    """The examples of a split, read once a process."""
+    return load_examples(TASKS[task], split, language, reading, data_dir)
+
+
+def examples_of(ref: SplitRef, data_dir: Path | None) -> ExampleSet:
+    """The examples that a reference names, read again where this process has not read them."""
+    return read_examples(ref.task, ref.split, ref.language, ref.reading, data_dir)
+
+
+def require_no_leak(trained: Iterable[SplitRef], evaluated: Iterable[SplitRef], data_dir: Path | None) -> None:
+    """Makes sure that nothing is trained on, or selected by, items that are evaluated.
+
+    Args:
+        trained: training and validation splits.
+        evaluated: test splits, of any language: translations of an item share its id.
+
+    Raises:
+        ConfigError: naming every pair of splits that shares items, with some of these.
+    """
+    seen = list(dict.fromkeys(trained))
+    tested = list(dict.fromkeys(evaluated))
+    pairs = [(one, other) for one in seen if one.split == "train" for other in seen if other.split == "validation"]
+    # One language stands for all: they are parallel, and English alone may lack items that others have.
+    pairs += [(one, other) for one in seen for other in tested]
+    problems: dict[str, None] = {}
+    for one, other in pairs:
+        shared = shared_items(examples_of(one, data_dir), examples_of(other, data_dir))
+        if shared:
+            told = f"{len(shared)} items, for example {', '.join(shared[:3])}"
+            where = other.name if other.split == "validation" else f"{other.task}/test"
+            problems[
+                f"leak: {one.name} (published as {_published(one)}) holds items of {where} ({told}). "
+                "Map another published split with `splits`, or leave the task out."
+            ] = None
+    if problems:
+        raise ConfigError(problems)
+
+
+def data_notes(refs: Iterable[SplitRef], declared: Callable[[str, Split], str]) -> tuple[str, ...]:
+    """What people should know of the data that was read: mapped splits, repaired and skipped rows.
+
+    Args:
+        refs: every split that is read.
+        declared: task and split → the published split that the task itself names.
+    """
+    distinct = list(dict.fromkeys(refs))
+    return (*_mapped(distinct, declared), *_counted(distinct))
+
+
+def _mapped(refs: Sequence[SplitRef], declared: Callable[[str, Split], str]) -> Iterator[str]:
+    told = dict.fromkeys(
+        (ref.task, ref.split, ref.reading.published)
+        for ref in refs
+        if ref.reading is not None and ref.reading.published != declared(ref.task, ref.split)
+    )
+    for task, split, published in told:
+        yield f"{task}: the configuration takes the published split {published!r} as {split}."
+
+
+def _counted(refs: Sequence[SplitRef]) -> Iterator[str]:
+    for task in dict.fromkeys(ref.task for ref in refs):
+        of_task = [ref for ref in refs if ref.task == task]
+        repaired = {(ref.split, ref.language): ref.num_repaired for ref in of_task if ref.num_repaired}
+        if repaired:
+            each = ", ".join(f"{language} {split} {number}" for (split, language), number in sorted(repaired.items()))
+            yield (
+                f"{task}: {sum(repaired.values())} rows had a wrong `question` upstream and were repaired ({each}); "
+                "question_field: as-published leaves them."
+            )
+        if any(ref.reading is not None and ref.reading.question_field == "as-published" for ref in of_task):
+            yield f"{task}: `question` is used as published, wrong values included (question_field: as-published)."
+        skipped = {(ref.split, ref.language): ref.num_skipped for ref in of_task if ref.num_skipped}
+        if skipped:
+            each = ", ".join(f"{language} {split} {number}" for (split, language), number in sorted(skipped.items()))
+            yield f"{task}: {sum(skipped.values())} rows could not be read and were left out ({each})."
+
+
+def _published(ref: SplitRef) -> str:
+    return repr(ref.reading.published) if ref.reading is not None else "unknown"
+
+
+def refs_to_json(refs: Iterable[SplitRef]) -> dict[str, dict[str, Any]]:
+    """References as a run records them: name → everything about it."""
+    return {ref.name: {k: v for k, v in asdict(ref).items() if k not in ("task", "split", "language")} for ref in refs}
+
+
+def refs_from_json(recorded: Mapping[str, Any]) -> tuple[SplitRef, ...]:
+    """The references that `refs_to_json` was given; a digest alone is what earlier versions recorded."""
+    return tuple(_ref_from_json(name, fields) for name, fields in recorded.items())
+
+
+def _ref_from_json(name: str, fields: Any) -> SplitRef:
+    task, split, language = name.split("/")
+    if isinstance(fields, str):
+        return SplitRef(task, split, language, fields)  # type: ignore[arg-type]  # recorded by ourselves
+    reading = fields["reading"]
+    if reading is not None:
+        pairs = tuple((repo, commit) for repo, commit in reading["revisions"])
+        reading = Reading(**{**reading, "revisions": pairs})
+    return SplitRef(task, split, language, **{**fields, "reading": reading})  # type: ignore[arg-type]

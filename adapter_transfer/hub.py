@@ -1,0 +1,254 @@
+"""The Hugging Face Hub: which commit a revision is, and the files of a commit.
+
+Owns huggingface_hub, which owns the cache, the environment (HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, …) and the
+progress bars. Added to its cache are the names of a commit's files, so that a commit is known to be complete without a
+request. Every failure is one `HubError`; their words are in `hub_failures`, what an experiment pins in `hub_lock`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import json
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import sleep
+from typing import TypeVar
+
+from adapter_transfer.durable import sha256_file, write_atomic
+from adapter_transfer.errors import StoreError
+from adapter_transfer.hub_failures import (
+    HubError,
+    HubUnreachableError,
+    NoSuchFileError,
+    RepoKind,
+    Wanted,
+    explain,
+    is_commit,
+    reason,
+    useful_wait,
+)
+
+__all__ = [
+    "HubError",
+    "HubUnreachableError",
+    "NoSuchFileError",
+    "RepoKind",
+    "download_files",
+    "is_commit",
+    "list_files",
+    "resolve_commit",
+]
+
+logger = logging.getLogger(__name__)
+
+_WAITS_SECONDS = (1, 2, 4, 8)
+"""Between tries, where the Hub names no time."""
+_SHARD = re.compile(r"(.*-)(\d{5})-of-(\d{5})(\..*)?")
+_LISTINGS = ".adapter-transfer"
+_SHOWN_NAMES = 20
+T = TypeVar("T")
+
+
+def resolve_commit(kind: RepoKind, repo: str, revision: str = "main") -> str:
+    """The commit (40 hex digits) that a revision names now; a full commit id is returned without a request.
+
+    Where the Hub cannot be reached, it is the commit that the revision named when it was last asked for here.
+
+    Raises:
+        HubError: no such name or revision, no access, or unreachable and never asked for before.
+    """
+    if is_commit(revision):
+        return revision
+    wanted = _wanted(kind, repo, revision)
+    if not revision or revision.startswith(("/", "-")) or ".." in revision:
+        raise HubError(f"{wanted}: that is no revision. Give a branch ('main'), a tag, or a commit of 40 hex digits.")
+    try:
+        commit, _ = _ask(wanted)
+    except HubUnreachableError as error:
+        commit = _read(_repo_dir(wanted) / "refs" / revision)
+        if not is_commit(commit):
+            raise
+        told = "%s: the Hub cannot be asked (%s); going on with commit %s, which it named when last asked"
+        logger.warning(told, wanted, reason(error.__cause__ or error), commit)
+    return commit
+
+
+def list_files(kind: RepoKind, repo: str, commit: str) -> tuple[str, ...]:
+    """The names of all files of a commit, sorted; asked for once and kept in the cache.
+
+    If the Hub cannot be reached and another program filled the cache, they are the files that are there.
+
+    Raises:
+        HubError: as `resolve_commit`.
+    """
+    assert is_commit(commit), f"{commit!r} is no full commit id: resolve_commit gives one"
+    return _list_files(_wanted(kind, repo, commit))
+
+
+def download_files(
+    kind: RepoKind, repo: str, commit: str, patterns: Sequence[str], *, optional: Sequence[str] = ()
+) -> Path:
+    """The folder of a commit in the cache, with every file in it that matches; what is there is not asked for again.
+
+    Args:
+        commit: 40 hex digits, from `resolve_commit` or a lock.
+        patterns: file names or globs (`*` matches slashes too); each has to match something. The folder may hold
+            other files of the same commit.
+        optional: names or globs of what is wanted too, where the commit has it.
+
+    Raises:
+        NoSuchFileError: one of `patterns` matches no file.
+        HubError: as `resolve_commit`.
+    """
+    assert is_commit(commit), f"{commit!r} is no full commit id: resolve_commit gives one"
+    assert patterns, "name the files"
+    wanted = _wanted(kind, repo, commit, tuple(patterns))
+    snapshot = _snapshot(wanted)
+    # Plain names need no list of the commit's files to be known as complete.
+    if optional or not all((snapshot / pattern).is_file() for pattern in patterns):
+        names = _list_files(wanted)
+        _require(wanted, names)
+        for name in names:
+            if _matches(name, (*patterns, *optional)) and not (snapshot / name).is_file():
+                _download(wanted, name)
+    return snapshot
+
+
+def _list_files(wanted: Wanted) -> tuple[str, ...]:
+    try:
+        names = json.loads(_read(_listing_path(wanted)))
+    except ValueError:
+        names = None
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    try:
+        _, listed = _ask(wanted)
+    except HubUnreachableError:
+        listed = _in_cache(wanted)
+        if not listed:
+            raise
+    return listed
+
+
+def _require(wanted: Wanted, names: Sequence[str]) -> None:
+    """Refuses a commit that lacks something that is wanted."""
+    missing = [pattern for pattern in wanted.patterns if not any(_matches(name, [pattern]) for name in names)]
+    if missing:
+        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+        raise NoSuchFileError(
+            f"{wanted} has no file {', '.join(map(repr, missing))}. It has: {', '.join(names[:_SHOWN_NAMES])}{more}. "
+            "Check that it is the repository and the revision you mean."
+        )
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _in_cache(wanted: Wanted) -> tuple[str, ...]:
+    """The files of a commit that are in the cache; none if their numbers show that parts are missing."""
+    snapshot = _snapshot(wanted)
+    names = {path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()}
+    for match in filter(None, map(_SHARD.fullmatch, names)):
+        first, _, count, suffix = match.groups(default="")
+        # Parquet counts from 0, the parts of weights from 1.
+        start = 0 if f"{first}00000-of-{count}{suffix}" in names else 1
+        if not {f"{first}{start + part:05}-of-{count}{suffix}" for part in range(int(count))} <= names:
+            return ()
+    if names:
+        logger.warning("%s: the Hub cannot be asked whether the %d files in the cache are all", wanted, len(names))
+    return tuple(sorted(names))
+
+
+def _ask(wanted: Wanted) -> tuple[str, tuple[str, ...]]:
+    """The commit of a revision and the names of its files, in one request; both are kept in the cache."""
+    from huggingface_hub import HfApi, constants
+
+    def ask() -> tuple[str, tuple[str, ...]]:
+        timeout = constants.HF_HUB_ETAG_TIMEOUT
+        info = HfApi().repo_info(wanted.repo, repo_type=wanted.kind, revision=wanted.revision, timeout=timeout)
+        if info.sha is None or not is_commit(info.sha) or info.siblings is None:
+            raise ValueError("no commit or no files are named")
+        return info.sha, tuple(sorted(sibling.rfilename for sibling in info.siblings))
+
+    commit, names = _patiently(ask, wanted)
+    _remember(_listing_path(replace(wanted, revision=commit)), json.dumps(names))
+    if commit != wanted.revision:
+        _remember(_repo_dir(wanted) / "refs" / wanted.revision, commit)
+    return commit, names
+
+
+def _download(wanted: Wanted, name: str) -> None:
+    from huggingface_hub import hf_hub_download
+
+    def download() -> Path:
+        return Path(hf_hub_download(wanted.repo, name, repo_type=wanted.kind, revision=wanted.revision))
+
+    for _ in range(2):
+        path = _patiently(download, wanted)
+        # The cache names a large file by its SHA-256. A download that broke off and went on is only known to have the
+        # right size.
+        blob = path.resolve()
+        if not re.fullmatch(r"[0-9a-f]{64}", blob.name) or sha256_file(blob) == blob.name:
+            return
+        logger.warning("%s: %s came damaged", wanted, name)
+        path.unlink()
+        blob.unlink(missing_ok=True)
+    raise HubError(
+        f"{wanted}: {name} came damaged twice: its content is not what its SHA-256 says. Run the same command again; "
+        f"if that does not help, something between here and {wanted.endpoint} changes files: try another network."
+    )
+
+
+def _patiently(call: Callable[[], T], wanted: Wanted) -> T:
+    """What `call` returns; where a wait can help, it is called again, five times at most."""
+    for usual in (*_WAITS_SECONDS, None):
+        try:
+            return call()
+        # What requests raises is an OSError; xet raises RuntimeError; a server that is no Hub answers in another shape.
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            wait = None if usual is None else useful_wait(error, usual)
+            if wait is None:
+                raise explain(error, wanted) from error
+            logger.warning("%s: %s; trying again in %.0f s", wanted, reason(error), wait)
+        sleep(wait)
+    raise AssertionError("the last call returned or raised")
+
+
+def _wanted(kind: RepoKind, repo: str, revision: str, patterns: tuple[str, ...] = ()) -> Wanted:
+    from huggingface_hub import constants
+
+    return Wanted(kind, repo, revision, endpoint=constants.ENDPOINT, cache=constants.HF_HUB_CACHE, patterns=patterns)
+
+
+def _repo_dir(wanted: Wanted) -> Path:
+    """A repository in the cache: `refs/<revision>` holds a commit, `snapshots/<commit>/` links to `blobs/<etag>`."""
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(wanted.cache) / repo_folder_name(repo_id=wanted.repo, repo_type=wanted.kind)
+
+
+def _snapshot(wanted: Wanted) -> Path:
+    return _repo_dir(wanted) / "snapshots" / wanted.revision
+
+
+def _listing_path(wanted: Wanted) -> Path:
+    return _repo_dir(wanted) / _LISTINGS / f"{wanted.revision}.json"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _remember(path: Path, text: str) -> None:
+    # A cache that may only be read is used as it is.
+    with contextlib.suppress(OSError, StoreError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text.encode())

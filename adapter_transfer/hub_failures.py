@@ -1,0 +1,210 @@
+"""Why a request to the Hub failed, told to people, and whether waiting helps.
+
+Works on the errors of huggingface_hub and of requests by their class names, so it imports neither; `hub` owns the one,
+and the other is the one's dependency. It sends nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any, Literal
+
+from adapter_transfer.errors import DataError
+
+RepoKind = Literal["model", "dataset"]
+
+MAX_WAIT_SECONDS = 300
+"""The Hub counts requests over windows of five minutes; who asks for a longer wait is told, not waited for."""
+_NOUNS: dict[RepoKind, str] = {"model": "model", "dataset": "data set"}
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_CUT_SHORT = "Consistency check failed"
+"""How huggingface_hub's OSError begins where a file came with the wrong size."""
+_LOGIN = "log in with `hf auth login` or set HF_TOKEN"
+_AGAIN = "Run the same command again"
+
+
+class HubError(DataError):
+    """A model or a data set of the Hub cannot be had; the message says why and what to do."""
+
+
+class NoSuchFileError(HubError):
+    """A commit has no file of a name that is needed."""
+
+
+class HubUnreachableError(HubError):
+    """The Hub gave no answer: offline, no network, too many requests, or out of order. The cache may do instead."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request is about, for its messages.
+
+    Attributes:
+        endpoint: the Hub's address.
+        cache: folder of the cache.
+        patterns: names or globs of the files that are wanted; none where only the commit is.
+    """
+
+    kind: RepoKind
+    repo: str
+    revision: str
+    endpoint: str
+    cache: str
+    patterns: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        noun = "commit" if is_commit(self.revision) else "revision"
+        return f"{_NOUNS[self.kind]} {self.repo!r} ({noun} {self.revision})"
+
+    @property
+    def page(self) -> str:
+        """Its address for a browser."""
+        return f"{self.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
+
+    @property
+    def command(self) -> str:
+        """The shell command that puts it into the cache."""
+        words = ["hf", "download", self.repo]
+        words += ["--repo-type", "dataset"] if self.kind == "dataset" else []
+        words += ["--revision", self.revision] if self.revision != "main" else []
+        words += ["--include", *self.patterns] if self.patterns else []
+        return shlex.join(words)
+
+
+def is_commit(revision: str) -> bool:
+    """Whether a revision is a full commit id, which names one state for ever; a branch or a tag may move."""
+    return _COMMIT.fullmatch(revision) is not None
+
+
+def useful_wait(error: Exception, usual: float) -> float | None:
+    """Seconds to wait before asking again: `usual`, or what the Hub asks for; None where waiting does not help."""
+    response = _response(error)
+    if response is None:
+        return usual if _is(error, "Timeout") or _broke_off(error) else None
+    # huggingface_hub itself tries again after a 5xx while it downloads (LocalEntryNotFoundError), never after a 429.
+    if response.status_code != 429 and (response.status_code < 500 or _is(error, "LocalEntryNotFoundError")):
+        return None
+    asked = _asked_wait(response.headers)
+    if asked is None:
+        return usual
+    return asked if asked <= MAX_WAIT_SECONDS else None
+
+
+def _asked_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an answer asks to wait: by Retry-After (seconds or a date) or, as the Hub does, by RateLimit."""
+    text = headers.get("Retry-After", "")
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if text:
+        with contextlib.suppress(ValueError):
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time())
+    limit = re.search(r"\bt=(\d+)", headers.get("RateLimit", ""))
+    return float(limit[1]) if limit else None
+
+
+def explain(error: Exception, wanted: Wanted) -> HubError:
+    """The error to raise for one that huggingface_hub raised: what was asked for, why it failed, what to do."""
+    response = _response(error)
+    told = _without_answer(error, wanted) if response is None else _refused(error, response, wanted)
+    if told is not None:
+        return HubError(told)
+    return HubUnreachableError(_unreachable(error, response, wanted))
+
+
+def _refused(error: Exception, response: Any, wanted: Wanted) -> str | None:
+    """What is wrong with the request, if the Hub answered that something is."""
+    status = response.status_code
+    if _is(error, "GatedRepoError"):
+        return f"{wanted} is gated: accept its terms at {wanted.page}, then {_LOGIN}."
+    if _is(error, "DisabledRepoError"):
+        return f"{wanted} was disabled by the Hub: see {wanted.page}, and choose another."
+    if _is(error, "RevisionNotFoundError"):
+        return f"{wanted}: there is no such revision. Choose one that {wanted.page}/tree/main offers."
+    if _is(error, "EntryNotFoundError") and status == 404:
+        return f"{wanted} lacks a file that it lists ({reason(error)}): see {wanted.page}/tree/main."
+    if status == 401 and "Invalid credentials" in response.headers.get("X-Error-Message", ""):
+        return f"{wanted}: the Hub does not accept your token. Unset HF_TOKEN, or {_LOGIN}."
+    if _is(error, "RepositoryNotFoundError") or status in (401, 404):
+        return (
+            f"there is no {_NOUNS[wanted.kind]} {wanted.repo!r} at {wanted.endpoint}, or it is private. "
+            f"Check the name ('organisation/name'); if it is private, {_LOGIN}."
+        )
+    if status == 403:
+        return f"{wanted}: the Hub forbids it ({reason(error)}). Take a token that may read it: {_LOGIN}."
+    return None if status == 429 or status >= 500 else f"{wanted}: the Hub refuses the request ({reason(error)})."
+
+
+def _without_answer(error: Exception, wanted: Wanted) -> str | None:
+    """What is wrong here, if no request reached the Hub, or another program answered."""
+    if _is(error, "HFValidationError"):
+        return f"{wanted.repo!r} is no name on the Hub. Write 'organisation/name', or './name' for a folder of yours."
+    if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.errno is not None:
+        return (
+            f"{wanted} cannot be kept in the cache {wanted.cache}: {reason(error)}. "
+            "Make room there, have the permissions changed, or set HF_HOME to another place."
+        )
+    if _is(error, "FileMetadataError", "JSONDecodeError") or not isinstance(error, OSError | RuntimeError):
+        return (
+            f"{wanted}: {wanted.endpoint} does not answer as the Hub does. "
+            "Check HF_ENDPOINT, and whether the network wants a login first."
+        )
+    return None
+
+
+def _unreachable(error: Exception, response: Any, wanted: Wanted) -> str:
+    fetch = f"run the same command once where the Hub can be reached, or fetch it with `{wanted.command}`."
+    if _is(error, "OfflineModeIsEnabled"):
+        where = f"{wanted} is not in the cache {wanted.cache}"
+        return f"{where}, and HF_HUB_OFFLINE forbids to ask the Hub. Unset it and {fetch}"
+    if response is not None and response.status_code == 429:
+        asked = _asked_wait(response.headers)
+        when = "later" if asked is None else f"in {asked:.0f} s"
+        return f"{wanted}: too many requests for the Hub. {_AGAIN} {when}; to be allowed more of them, {_LOGIN}."
+    if response is not None:
+        return f"{wanted}: {wanted.endpoint} is out of order ({reason(error)}). {_AGAIN} later; what is there is kept."
+    if _broke_off(error):
+        return f"{wanted}: the download breaks off ({reason(error)}). {_AGAIN}: it goes on from there."
+    if _is(error, "RuntimeError"):
+        return f"{wanted}: the download fails ({reason(error)}). {_AGAIN}; HF_HUB_DISABLE_XET=1 takes another way."
+    return (
+        f"{wanted}: {wanted.endpoint} cannot be reached ({reason(error)}). Check the network, HTTPS_PROXY and "
+        f"HF_ENDPOINT. Without a network it has to be in the cache {wanted.cache}: {fetch}"
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what caused it, and so on."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _is(error: BaseException, *names: str) -> bool:
+    """Whether an error, or one that caused it, is of a class of one of these names."""
+    return any(kind.__name__ in names for one in _chain(error) for kind in type(one).__mro__)
+
+
+def _broke_off(error: BaseException) -> bool:
+    return _is(error, "ChunkedEncodingError") or str(error).startswith(_CUT_SHORT)
+
+
+def _response(error: BaseException) -> Any:  # a requests.Response
+    """The answer that an error is about, if one came."""
+    return next((one for item in _chain(error) if (one := getattr(item, "response", None)) is not None), None)
+
+
+def reason(error: BaseException) -> str:
+    """Why, in a few words: the Hub's, the system's, or the first line of the message at the root."""
+    response = _response(error)
+    if response is not None:
+        return f"{response.status_code} {response.headers.get('X-Error-Message') or response.reason}"
+    spoken = [one.strerror for one in _chain(error) if isinstance(one, OSError) and one.strerror]
+    lines = [line for one in _chain(error) for line in str(one).splitlines()[:1] if line]
+    return str((spoken or lines or [type(error).__name__])[-1])[:200]

@@ -1,0 +1,86 @@
+"""SocialIQA: questions about social situations, three answers (Sap et al. 2019).
+
+Published splits are named as in the v1.4 release (`trn`, `dev`, `tst`); the Hub has the first two, as `train` and
+`validation`. Rows have no ids: an example's id is its row's number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+
+from adapter_transfer.tasks.columns import OneOf, Text
+from adapter_transfer.tasks.formats import Example, MultipleChoice
+from adapter_transfer.tasks.readers import numbered_lines, read_jsonl
+from adapter_transfer.tasks.schema import Form, PlacedRow, Row, RowProblem
+from adapter_transfer.tasks.sources import FileLayout, HubParquet, Part, Source
+from adapter_transfer.tasks.task import Task
+
+
+def _read(row: Row, number: int, label: str, labels: tuple[str, ...]) -> Example:
+    first = f"{row['context']} {row['question']}"
+    answers = tuple((first, row[answer]) for answer in ("answerA", "answerB", "answerC"))
+    return Example(str(number), answers, labels.index(row[label]))
+
+
+def _form(label: str, labels: tuple[str, ...]) -> Form:
+    texts = (Text("context"), Text("question"), Text("answerA"), Text("answerB"), Text("answerC"))
+    return Form((*texts, OneOf(label, labels)), partial(_read, label=label, labels=labels), "context")
+
+
+_RELEASE = _form("correct", ("A", "B", "C"))
+_NUMBERED = _form("label", ("1", "2", "3"))
+
+
+def _read_with_labels(path: Path, name: str) -> Iterator[PlacedRow | RowProblem]:
+    """Rows of `dev.jsonl` with the labels of `dev-labels.lst`, a line each, as in the leaderboard's archive."""
+    labels_path, labels_name = (Path(f"{str(p).removesuffix('.jsonl')}-labels.lst") for p in (path, name))
+    labels = [line.decode("ascii", "replace").strip() for _, line in numbered_lines(labels_path, str(labels_name))]
+    while labels and not labels[-1]:
+        labels.pop()
+    for placed, label in zip_longest(read_jsonl(path, name), labels):
+        if placed is None or label is None:
+            shorter = name if placed is None else labels_name
+            yield RowProblem(str(shorter), "has fewer rows than the other of the two files", ends_file=True)
+            return
+        yield placed if isinstance(placed, RowProblem) else PlacedRow({**placed.row, "label": label}, placed.place)
+
+
+def _part(published: str, num_rows: int, archive: str | None = None, on_hub: str | None = None) -> Part:
+    file = f"socialIQa_v1.4_{published}.jsonl"
+    layouts = [FileLayout(f"{folder}{file}", _RELEASE) for folder in ("socialiqa/", "socialIQa_v1.4/", "")]
+    if archive is not None:
+        path = f"socialiqa-train-dev/{archive}.jsonl"
+        layouts += [FileLayout(f"{folder}{path}", _NUMBERED, _read_with_labels) for folder in ("", "socialiqa/")]
+    return Part(
+        published,
+        ("en",),
+        num_rows=num_rows,
+        files=tuple(layouts),
+        # The dataset itself is a script, which `datasets` runs no more; the Hub keeps its rows as parquet.
+        hub=None
+        if on_hub is None
+        else HubParquet(
+            "allenai/social_i_qa", f"default/{on_hub}/*.parquet", _NUMBERED, revision="refs/convert/parquet"
+        ),
+    )
+
+
+SOCIALIQA = Task(
+    name="socialiqa",
+    format=MultipleChoice(num_choices=3),
+    roles=("intermediate",),
+    source=Source(
+        (
+            _part("trn", 33_410, archive="train", on_hub="train"),
+            _part("dev", 1_954, archive="dev", on_hub="validation"),
+            _part("tst", 2_224),
+        )
+    ),
+    splits={"train": "trn", "validation": "dev"},
+    summary="what people feel, want and do next: a situation, a question and three answers",
+    licence="CC BY 4.0",
+    reference="Sap et al. 2019, arXiv 1904.09728",
+)
