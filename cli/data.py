@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,11 +67,12 @@ def show(
 
     declared, resolver = TASKS[task], Resolver()
     wanted = _choose(declared, split or (), expand_languages(language or ()))
+    commit = _once(resolver)
 
     def read(published: str, code: str) -> ExampleSet:
         used_as = _used_as(declared, published) or "train"
         asked = () if data_dir is not None else declared.hub_datasets(used_as, code, published)
-        commits = tuple((repo, resolver.commit("dataset", repo, revision)) for repo, revision in asked)
+        commits = tuple((repo, commit(repo, revision)) for repo, revision in asked)
         reading = Reading(published, question_field, on_bad_row, commits)
         return load_examples(declared, used_as, code, reading, data_dir)
 
@@ -118,6 +119,22 @@ def _choose(task: Task, splits: Sequence[str], languages: Sequence[str]) -> list
     return pairs
 
 
+def _once(resolver: Resolver) -> Callable[[str, str], str]:
+    """Resolves a dataset's revision; one that cannot be resolved is not waited for again for each of its splits."""
+    failed: dict[tuple[str, str], HubError] = {}
+
+    def commit(repo: str, revision: str) -> str:
+        if (repo, revision) in failed:
+            raise failed[repo, revision]
+        try:
+            return resolver.commit("dataset", repo, revision)
+        except HubError as error:
+            failed[repo, revision] = error
+            raise
+
+    return commit
+
+
 def _used_as(task: Task, published: str) -> Split | None:
     """What a published split is used as where a configuration says nothing."""
     return next((split for split, name in task.splits.items() if name == published), None)
@@ -148,7 +165,7 @@ def _default_backbone(task: Task, data_dir: Path | None, resolver: Resolver) -> 
     if data_dir is not None:
         return OFFLINE_BACKBONE, f"{trained}; --backbone {USUAL_BACKBONE} takes XLM-R's from the Hub"
     try:
-        BACKBONES[USUAL_BACKBONE].pinned(resolver.commit).tokenizer_path  # noqa: B018 - downloads it
+        _ = BACKBONES[USUAL_BACKBONE].pinned(resolver.commit).tokenizer_path  # downloads it
     except HubError as error:
         return OFFLINE_BACKBONE, f"{trained}, because {USUAL_BACKBONE} cannot be had: {error}"
     return USUAL_BACKBONE, "the tokenizer of XLM-R"

@@ -109,7 +109,11 @@ def xml_faults() -> list[Fault]:
         Fault("label outside", replaced(rb'(alternative=)"\d"', rb'\1"3"'), "'most-plausible-alternative' is '3'"),
         Fault("label from 0", replaced(rb'(alternative=)"\d"', rb'\1"0"'), "'most-plausible-alternative' is '0'"),
         Fault("question outside", replaced(rb'(asks-for=)"\w+"', rb'\1"why"'), "column 'asks-for' is 'why'; allowed"),
-        Fault("id is no number", replaced(rb'( id=)"(\d+)"', rb'\1"\2a"'), "column 'id' is '.*a'; expected a whole"),
+        Fault(
+            "id is no number",
+            replaced(rb'( id=)"(\d+)"', rb'\1"\2a"'),
+            "column 'id' is '.*a'; expected a text of digits",
+        ),
         Fault("id outside", replaced(rb'( id=)"\d+"', rb'\1"1001"'), "column 'id' is 1001; allowed are"),
         Fault("text empty", replaced(premise, b"<p/>"), "column 'p' is blank"),
         Fault("text of blanks", replaced(premise, b"<p>\n\t </p>"), "column 'p' is blank"),

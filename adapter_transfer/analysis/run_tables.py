@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from adapter_transfer.experiments.tuning import Selection
 
 _ID_DIGITS = 12
+_SKIPPED_STEPS_SHARE = 0.05
+"""More than what it takes a loss scaler to find its scale."""
 
 
 def problem_table(summary: Summary, runs: Sequence[RunRecord], impossible: Sequence[ImpossibleCell]) -> Table:
@@ -133,6 +135,11 @@ def _failures(runs: Sequence[RunRecord]) -> Iterator[tuple[Entry, ...]]:
         if run.status in ("failed", "damaged", "partial", "impossible"):
             what = f"{run.phase or 'run'} {run.id[:_ID_DIGITS]}: {_cell(run, run.task)}"
             yield _row(labels[run.status], what, _seed(run).text, reason)
+        skipped, steps = run.metrics.get("num_skipped_steps", 0), run.metrics.get("num_steps", 0)
+        if skipped > _SKIPPED_STEPS_SHARE * steps:
+            what = f"{run.phase} {run.id[:_ID_DIGITS]}: {_cell(run, run.task)}"
+            told = f"gradients of {skipped} of {steps} steps were not finite in fp16, and changed nothing"
+            yield _row("steps skipped", what, _seed(run).text, told)
     waiting = [run for run in runs if run.status == "todo"]
     if waiting:
         yield _row(labels["todo"], f"{len(waiting)} of {len(runs)} runs", MISSING, "still to do")

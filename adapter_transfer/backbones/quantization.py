@@ -23,11 +23,14 @@ _KEPT_MODULES = ["pooler", "heads", "classifier", "qa_outputs", "lm_head"]
 
 
 def _is_real_warning(record: logging.LogRecord) -> bool:
-    # Every int8 layer says so at every forward on the CPU, where fp32 is what it is meant to be given.
-    return not record.getMessage().startswith("MatMul8bitLt: inputs will be cast")
+    # Every int8 layer says the first at every forward on the CPU, where fp32 is what it is meant to be given. The
+    # second is of a kernel for the packed layout, which is never used here (`keep_layout`).
+    beginnings = ("MatMul8bitLt: inputs will be cast", "Failed to load CPU gemm_4bit_forward")
+    return not record.getMessage().startswith(beginnings)
 
 
-logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_real_warning)
+for _name in ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops"):
+    logging.getLogger(_name).addFilter(_is_real_warning)
 
 
 def is_quantized(body: PreTrainedModel) -> bool:

@@ -19,6 +19,7 @@ from adapters.loading import AdapterLoader
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
+from adapter_transfer.backbones.quantization import is_quantized, keep_layout
 from adapter_transfer.canonical import digest
 from adapter_transfer.durable import storage_errors
 from adapter_transfer.errors import DataError, StoreError
@@ -52,8 +53,6 @@ _QUANTIZATION_MARKS = (
     "quantization_method",
     "hf_device_map",
 )
-# Of bitsandbytes' 4-bit layers: whether they pack weights anew for inference.
-_REPACKING_SWITCH = "support_avx512bf16_for_cpu"
 
 
 def _sum(*names: str) -> AdapterCompositionBlock:
@@ -121,7 +120,9 @@ def with_flexible_heads(body: PreTrainedModel) -> Any:
     if kind not in _MODEL_CLASSES:
         raise DataError(f"architecture {kind!r} is not supported; supported: {', '.join(_MODEL_CLASSES)}")
     adapters.init(body)
-    _keep_layout(body)
+    if is_quantized(body):
+        # The library has put layers of its own in place of some, with the switch of fact B at its default again.
+        keep_layout(body)
     model_class = getattr(adapters, _MODEL_CLASSES[kind])
     with torch.device("meta"):
         model = model_class(body.config)
@@ -135,17 +136,6 @@ def with_flexible_heads(body: PreTrainedModel) -> Any:
     for name in list(model.heads):
         model.delete_head(name)
     return model
-
-
-def _keep_layout(body: PreTrainedModel) -> None:
-    """Keeps 4-bit weights as they are where the library has put layers of its own in place of the body's.
-
-    Those are new layers with the switch at its default again: on a CPU with AVX512-BF16 an evaluation would pack their
-    weights anew, and the gradients of the training step after it would be wrong (library fact B).
-    """
-    for module in body.modules():
-        if hasattr(module, _REPACKING_SWITCH):
-            setattr(module, _REPACKING_SWITCH, False)
 
 
 def assemble(model: Any, assembly: Assembly) -> None:

@@ -103,7 +103,7 @@ class OneOf:
     def problem(self, value: object) -> str | None:
         if type(value) is self._type and value in self.allowed:
             return None
-        given = repr(value) if isinstance(value, str | int) else kind_of(value)
+        given = quoted(value) if isinstance(value, str | int) else kind_of(value)
         return f"is {given}; allowed are {', '.join(map(repr, self.allowed))}"
 
 
@@ -126,10 +126,10 @@ class Number:
         if self.is_text and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
             number = int(value)
         if type(number) is not int or (self.is_text and number is value):
-            given = repr(value) if isinstance(value, str) else kind_of(value)
-            return f"is {given}; expected a whole number"
+            given = quoted(value) if isinstance(value, str) else kind_of(value)
+            return f"is {given}; expected {'a text of digits' if self.is_text else 'a whole number'}"
         if not self.first <= number <= self.last:
-            return f"is {number}; allowed are {self.first} to {self.last}"
+            return f"is {quoted(number)}; allowed are {self.first} to {self.last}"
         return None
 
 
@@ -142,6 +142,15 @@ class Flag:
 
     def problem(self, value: object) -> str | None:
         return None if type(value) is bool else f"is {kind_of(value)}; expected true or false"
+
+
+_QUOTED_CHARACTERS = 40
+
+
+def quoted(value: str | int) -> str:
+    """A value as it stands in a message: one line, and never longer than a message should be."""
+    text = repr(value)
+    return text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…"
 
 
 def kind_of(value: object) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from adapter_transfer.errors import DataError
-from adapter_transfer.tasks.columns import Column
+from adapter_transfer.tasks.columns import Column, quoted
 from adapter_transfer.tasks.formats import Example, Format
 
 Row = Mapping[str, Any]
@@ -98,7 +98,7 @@ class Form:
             elif not column.is_optional:
                 found.append(f"column {column.name!r} is missing")
         if not self._names.issuperset(row):
-            found += [f"column {name!r} is unknown" for name in row if name not in self._names]
+            found += [f"column {quoted(name)} is unknown" for name in row if name not in self._names]
         return found
 
 

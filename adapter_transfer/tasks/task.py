@@ -143,7 +143,8 @@ def load_examples(
     opened = part.open(task.name, language, data_dir, dict(reading.revisions))
     repairs = reading.question_field == "repaired"
     checked = check_rows(opened.rows, opened.form, task.format, repairs=repairs)
-    what = f"{task.name}, {reading.published} in {language!r} ({opened.source})"
+    folder = f" in {data_dir}" if data_dir is not None and part.package is None else ""
+    what = f"{task.name}, {reading.published} in {language!r} ({opened.source}{folder})"
     if checked.problems and (reading.on_bad_row == "fail" or any(problem.ends_file for problem in checked.problems)):
         raise SchemaError(what, checked.problems, hint=_hint(reading))
     if not checked.examples:

@@ -293,6 +293,13 @@ def test_accelerate_is_never_given_a_model():
     assert calls == []
 
 
+@pytest.mark.parametrize("precision", ["nf4", "int8"])
+def test_forwards_are_silent(caplog, precision):
+    # bitsandbytes has something to say at each of an int8 layer's.
+    logits_of(with_adapter(body_of(precision), "seq_bn"))
+    assert not [record for record in caplog.records if record.name.startswith("bitsandbytes")]
+
+
 def test_a_quantized_body_is_not_trained():
     with pytest.raises(AssertionError, match="cannot be trained"):
         load_body(BACKBONES["nano"], precision="nf4", trains=True, device=CPU, vocab_size=10)

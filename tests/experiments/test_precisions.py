@@ -1,4 +1,4 @@
-"""Runs in every precision, in one session: each is what it would be alone, and what cannot be is listed."""
+"""Runs in several precisions, in one session: each is what it would be alone, and what cannot be is listed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.store import Store
 
 MACHINE = MachineSettings(device="cpu", threads=1)
-ALL = ("nf4", "fp32", "int8", "fp16", "bf16")
+ALL = ("nf4", "fp32", "int8", "fp16")
 
 
 def run(experiment, folder):

@@ -135,6 +135,7 @@ def test_two_new_adapters_of_one_assembly_differ():
         method=METHODS["seq_bn"],
         settings={"reduction_factor": 4},
         adapters=(AdapterPart("lower", trains=True), AdapterPart("upper", trains=True)),
+        composition="stack",
         trains_body=False,
     )
     model = new_model()

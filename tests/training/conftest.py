@@ -103,6 +103,7 @@ def make_bench() -> Callable[..., Bench]:
             format=TASKS["micro-copa"].format,
             init_seed=7,
             adapters=() if is_full else part_names(composition),
+            composition=composition,
             trains_body=is_full,
         )
         assemble(model, assembly)

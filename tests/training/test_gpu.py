@@ -36,8 +36,8 @@ def test_it_learns_and_moves_only_what_trains(make_bench, encoded, tmp_path, pre
     assert {parameter.device.type for parameter in bench.model.parameters()} == {"cuda"}
     assert {parameter.dtype for parameter in bench.parameters.values()} == {torch.float32}
     assert bench.runtime.make_scaler().is_enabled() == (compute_dtype(precision, CUDA) == torch.float16)
-    before = bench.state()
     untrained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    before = bench.state()  # after a forward: an int8 layer turns its bias into the dtype of its first input
     settings = {"epochs": 10, "learning_rate": 1e-3 if method == "full" else 1e-2, "select": "last"}
     loop.fit(bench.fit_inputs(tmp_path, data, encoded("validation", 8), **settings))
     trained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
