@@ -9,6 +9,7 @@ from adapter_transfer.analysis.findings import find
 from adapter_transfer.analysis.summaries import summarise
 from adapter_transfer.analysis.tables import Table, accuracy_table, gain_table
 from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.experiments.phase_settings import phase_settings
 from adapter_transfer.experiments.plan import Plan, PlannedRun
 from adapter_transfer.experiments.results import Result, RunRecord, read_results, read_runs, split_record
 from adapter_transfer.experiments.store import Store
@@ -67,6 +68,7 @@ def report_inputs(
         "data_notes": plan.notes,
         "caveats": plan.warnings,
         "selections": plan.selections,
+        "settings": phase_settings(run.spec for run in plan.runs if not run.is_trial),
     }
 
 

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from published_data import write_published_files
 
 from adapter_transfer.backbones.zoo import BACKBONES, QUANTIZED
 from adapter_transfer.config import parse, read_text
@@ -31,6 +32,8 @@ LINES = [line for kind, text in BLOCKS if kind == "bash" for line in text.strip(
 COMMANDS = [line for line in LINES if line.startswith("adapter-transfer")]
 # The demo itself takes minutes; what it stands for is run by the slow tests and, in small, by tests/cli.
 LONG = ("adapter-transfer demo", "adapter-transfer compare")
+# What needs published files: run on small ones of the tests' own.
+ON_FILES = [line for line in COMMANDS if "--data-dir DATA" in line]
 SMALL = ("--set", "training.0.max_train_examples=8", "--set", "training.0.max_steps=1", "--set", "languages=[en]")
 
 
@@ -52,7 +55,7 @@ def run_lines(lines, monkeypatch, folder):
 
 
 def test_the_short_commands_run_in_order_and_the_artifact_loads(monkeypatch, tmp_path, capsys):
-    run_lines([line for line in COMMANDS if not line.startswith(LONG)], monkeypatch, tmp_path)
+    run_lines([line for line in COMMANDS if not line.startswith(LONG) and line not in ON_FILES], monkeypatch, tmp_path)
     assert (tmp_path / "my-experiment.yaml").is_file()
     assert (tmp_path / "report.html").is_file()
     store = Store.open(Path("runs"))
@@ -63,9 +66,19 @@ def test_the_short_commands_run_in_order_and_the_artifact_loads(monkeypatch, tmp
     assert str(places["model"].active_adapters) == "Stack[next-event, micro-copa]"
 
 
+def test_the_commands_on_published_files_run(monkeypatch, tmp_path, capsys):
+    write_published_files(tmp_path / "DATA")
+    assert len(ON_FILES) == 2
+    # A comparison's plan reads the same data and takes the same options.
+    lines = [line.replace("adapter-transfer compare", "adapter-transfer plan") for line in ON_FILES]
+    run_lines(lines, monkeypatch, tmp_path)
+
+
 @pytest.mark.slow
 def test_the_long_commands_run(monkeypatch, tmp_path, capsys):
-    run_lines([COMMANDS[3], *(line for line in COMMANDS if line.startswith(LONG))], monkeypatch, tmp_path)
+    copied = [line for line in COMMANDS if line.startswith("adapter-transfer cp")]
+    on_sandbox = [line for line in COMMANDS if line.startswith(LONG) and "xcopa" not in line]
+    run_lines([*copied, *on_sandbox], monkeypatch, tmp_path)
 
 
 def test_make_knows_every_target():

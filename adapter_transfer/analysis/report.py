@@ -20,13 +20,21 @@ from markupsafe import Markup
 
 from adapter_transfer.analysis.findings import Finding, find
 from adapter_transfer.analysis.plots import Panel, chart_library, gain_panels, language_panels
-from adapter_transfer.analysis.run_tables import data_table, problem_table, run_table, selection_table, version_table
+from adapter_transfer.analysis.run_tables import (
+    data_table,
+    problem_table,
+    run_table,
+    selection_table,
+    settings_table,
+    version_table,
+)
 from adapter_transfer.analysis.summaries import Summary, count, summarise
 from adapter_transfer.analysis.tables import Table, accuracy_table, cost_table, gain_table, language_table
 from adapter_transfer.durable import storage_errors, write_atomic
 from adapter_transfer.experiments.results import Result, RunRecord, result_to_json
 
 if TYPE_CHECKING:
+    from adapter_transfer.experiments.phase_settings import PhaseSettings
     from adapter_transfer.experiments.plan import ImpossibleCell
     from adapter_transfer.experiments.tuning import Selection
 
@@ -55,6 +63,7 @@ class TargetSection:
     gain_table: Table
     cost_table: Table
     language_table: Table
+    has_only_controls: bool
 
 
 def render_report(
@@ -70,6 +79,7 @@ def render_report(
     data_notes: Sequence[str] = (),
     caveats: Sequence[str] = (),
     selections: Sequence[Selection] = (),
+    settings: Sequence[PhaseSettings] = (),
 ) -> str:
     """The page as HTML text.
 
@@ -85,6 +95,7 @@ def render_report(
         data_notes: what was mapped, repaired or left out in the data.
         caveats: what spoils the answer although every run is sound.
         selections: searches for hyper-parameters.
+        settings: hyper-parameters of the trainings.
     """
     summary = summarise(results, runs)
     sections = [_section(summary, target, controls) for target in summary.targets]
@@ -106,7 +117,7 @@ def render_report(
         data=data_table(runs),
         data_notes=data_notes,
         caveats=caveats,
-        selections=selection_table(selections),
+        conditions=(selection_table(selections), settings_table(settings)),
         downloads=_downloads(results),
         specs=[panel.spec for panel in panels],
         chart_library=Markup(chart_library()) if panels else "",
@@ -150,6 +161,7 @@ def _section(summary: Summary, target: str, controls: Collection[str]) -> Target
         gain_table=gain_table(summary, target),
         cost_table=cost_table(summary, target),
         language_table=language_table(summary, target),
+        has_only_controls=all(cell.backbone in controls for cell in summary.cells_of(target)),
     )
 
 

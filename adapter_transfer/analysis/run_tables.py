@@ -11,6 +11,7 @@ from adapter_transfer.analysis.tables import Entry, Table
 from adapter_transfer.experiments.results import RunRecord, SplitRecord
 
 if TYPE_CHECKING:
+    from adapter_transfer.experiments.phase_settings import PhaseSettings
     from adapter_transfer.experiments.plan import ImpossibleCell
     from adapter_transfer.experiments.tuning import Selection
 
@@ -27,7 +28,7 @@ def problem_table(summary: Summary, runs: Sequence[RunRecord], impossible: Seque
         *_conflicts(summary),
         *(_row("impossible", _cell(cell, cell.target), MISSING, cell.reason) for cell in impossible),
     ]
-    notes = ("Degenerate runs are part of every mean; all others of this list give no figure.",) if rows else ()
+    notes = ("Degenerate runs, and those with skipped steps, are part of every mean; all others of this list give no figure.",) if rows else ()
     return Table("What went wrong or was left out", ("what", "cell", "seed", "reason"), tuple(rows), notes)
 
 
@@ -103,6 +104,30 @@ def selection_table(selections: Sequence[Selection]) -> Table:
         "(accuracy, then loss) is used for all seeds.",
     )
     return Table("Search for hyper-parameters", headers, tuple(rows), notes if rows else ())
+
+
+def settings_table(settings: Sequence[PhaseSettings]) -> Table:
+    """With which hyper-parameters each phase was trained, and where shipped ones come from."""
+    rows = []
+    for entry in settings:
+        values = entry.settings
+        rows.append(
+            (
+                Entry(f"{entry.phase} {entry.task}", tone="name"),
+                Entry(f"{entry.backbone} · {entry.method}"),
+                Entry(f"{values.learning_rate:g}", values.learning_rate),
+                Entry(str(values.batch_size), values.batch_size),
+                Entry(str(values.epochs), values.epochs),
+                Entry(str(values.max_length), values.max_length),
+                Entry(", ".join(entry.changed) or MISSING),
+                Entry("; ".join(entry.sources) or "the configuration"),
+            )
+        )
+    headers = ("phase", "backbone · method", "learning rate", "batch", "epochs", "max. tokens", "other")
+    notes = (
+        "Shipped values come first and the configuration's own rules win over them; all others have their defaults.",
+    )
+    return Table("Hyper-parameters", (*headers, "shipped values from"), tuple(rows), notes if rows else ())
 
 
 def _run_row(run: RunRecord) -> tuple[Entry, ...]:
