@@ -51,7 +51,7 @@ def chosen_plan(experiment: Experiment, store: Store | None, sources: Sources, c
     plan = make_plan(experiment, store, sources)
     run = _only_one([run for run in plan.runs if not run.is_trial and _is_of(run, choice)], plan, choice)
     parents = tuple(other for other in plan.runs if other.spec.id in run.spec.parents.values())
-    return Plan(plan.name, (*parents, run), ())
+    return Plan(plan.name, (*parents, run), (), notes=plan.notes)
 
 
 def _names_that_are_missing(experiment: Experiment, choice: RunChoice) -> Iterator[str]:

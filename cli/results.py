@@ -83,7 +83,10 @@ def results(
         if not quiet:
             errors().print(f"No results in {store} match.")
         return
-    print_table([*_COLUMNS, "seed", "accuracy", "n", "chance", "run"], [_cells(result) for result in found])
+    # How `question` was read is told where it tells results apart.
+    readings = ("question_field",) if len({result.question_field for result in found}) > 1 else ()
+    headers = [*_COLUMNS, *(name.replace("_", " ") for name in readings), "seed", "accuracy", "n", "chance", "run"]
+    print_table(headers, [_cells(result, (*_COLUMNS, *readings)) for result in found])
 
 
 def _checked(
@@ -107,7 +110,7 @@ def _checked(
     return filters
 
 
-def _cells(result: Result) -> list[str]:
-    named = [str(getattr(result, column)) for column in _COLUMNS]
+def _cells(result: Result, columns: Sequence[str]) -> list[str]:
+    named = [str(getattr(result, column)) for column in columns]
     numbers = [str(result.seed), f"{result.accuracy:.1%}", str(result.num_items), f"{result.chance:.0%}"]
     return [*named, *numbers, result.run[:12]]

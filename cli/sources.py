@@ -7,6 +7,7 @@ from pathlib import Path
 from adapter_transfer.errors import ConfigError, StoreError
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.experiments.store import Store
 from adapter_transfer.hub_lock import HubLock, Resolver
 from adapter_transfer.tasks.reading import BadRows
 from adapter_transfer_cli.configs import find_config
@@ -27,18 +28,38 @@ def open_sources(
 
 
 def keep_lock(sources: Sources, config: str, experiment: Experiment, store_dir: Path, *, quiet: bool) -> None:
-    """Writes down the commits that were resolved for the first time, so that others (and later calls) get the same."""
+    """Writes down the commits that were resolved for the first time, so that others (and later calls) get the same.
+
+    Raises:
+        ConfigError: if another call has meanwhile pinned a revision to another commit.
+        StoreError: if the store cannot be made.
+    """
     if not sources.resolver.has_new:
         return
     path = lock_path(config, experiment, store_dir)
+    if path.is_relative_to(store_dir):
+        Store.open(store_dir)  # before anything lies in its folder
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sources.resolver.lock.write(path)
+        _merged(sources.resolver.lock, path).write(path)
     except (StoreError, OSError) as error:
         errors().print(f"The lock of revisions could not be written: {error}", markup=False, soft_wrap=True)
         return
     if not quiet:
         errors().print(f"Revisions on the Hub are pinned in {path}", markup=False, soft_wrap=True)
+
+
+def _merged(lock: HubLock, path: Path) -> HubLock:
+    """The pins of a lock and of the file that may be there by now."""
+    there = HubLock.read(path).pins if path.is_file() else {}
+    for pin, commit in lock.pins.items():
+        if there.get(pin, commit) != commit:
+            kind, repo, revision = pin
+            raise ConfigError(
+                f"{path}: another call has just pinned {kind} {repo} ({revision}) to {there[pin]}, and this one "
+                f"resolved it to {commit}. Start again to use what is pinned."
+            )
+    return HubLock({**there, **lock.pins})
 
 
 def lock_path(config: str, experiment: Experiment, store_dir: Path) -> Path:
@@ -48,5 +69,8 @@ def lock_path(config: str, experiment: Experiment, store_dir: Path) -> Path:
 
 
 def _existing_lock(config: str, experiment: Experiment, store_dir: Path) -> HubLock | None:
-    candidates = (lock_path(config, experiment, store_dir), find_config(config).with_suffix(".lock.json"))
-    return next((HubLock.read(path) for path in candidates if path.is_file()), None)
+    """What is pinned beside the configuration and, for a shipped one, in the store; the first wins."""
+    candidates = (find_config(config).with_suffix(".lock.json"), lock_path(config, experiment, store_dir))
+    found = [HubLock.read(path) for path in dict.fromkeys(candidates) if path.is_file()]
+    pins = {pin: commit for lock in reversed(found) for pin, commit in lock.pins.items()}
+    return HubLock(pins) if found else None

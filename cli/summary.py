@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapter_transfer.analysis.findings import find
@@ -20,14 +21,19 @@ SANDBOX_WARNING = "These are sandbox figures: they show that the tool works, and
 
 def experiment_records(store: Store, plan: Plan) -> tuple[list[Result], list[RunRecord]]:
     """The results of a plan's runs, and a record of each run."""
-    planned = {run.spec.id for run in plan.runs}
-    return [result for result in read_results(store) if result.run in planned], run_records(store, plan)
+    # A run does not depend on what its backbone is called; a store may hold it under a name from elsewhere.
+    names = {run.spec.id: run.spec.backbone for run in plan.runs}
+    results = [replace(found, backbone=names[found.run]) for found in read_results(store) if found.run in names]
+    return results, run_records(store, plan)
 
 
 def run_records(store: Store, plan: Plan) -> list[RunRecord]:
     """A record of each run of a plan, those that are still to do or damaged included."""
     readable = {record.id: record for record in read_runs(store) if record.status != "damaged"}
-    return [readable.get(run.spec.id) or _record_of(run) for run in plan.runs]
+    return [
+        replace(readable[run.spec.id], backbone=run.spec.backbone) if run.spec.id in readable else _record_of(run)
+        for run in plan.runs
+    ]
 
 
 def _record_of(run: PlannedRun) -> RunRecord:
@@ -68,7 +74,9 @@ def report_inputs(
         "data_notes": plan.notes,
         "caveats": plan.warnings,
         "selections": plan.selections,
-        "settings": phase_settings(run.spec for run in plan.runs if not run.is_trial),
+        "settings": phase_settings(
+            (run.spec for run in plan.runs if not run.is_trial), is_tuned=experiment.tune is not None
+        ),
     }
 
 

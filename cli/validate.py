@@ -30,11 +30,14 @@ def validate(
     experiment = read_experiment(config, overrides)
     made = make_plan(experiment, sources=open_sources(config, experiment, store, data_dir, on_bad_row))
     if json:
-        print_json({"valid": True, "runs": len(made.runs), "impossible": [vars(cell) for cell in made.impossible]})
+        cells = [vars(cell) for cell in made.impossible]
+        counts = {"runs": len(made.runs), "pending_runs": made.num_pending}
+        print_json({"valid": True, **counts, "impossible": cells, "notes": made.notes, "warnings": made.warnings})
         return
     if quiet:
         return
     for cell in made.impossible:
         console().print(f"impossible: {cell_title(cell)}: {cell.reason}", markup=False, soft_wrap=True)
-    console().print(f"{config}: valid; {len(made.runs)} runs, {len(made.impossible)} impossible cells")
+    pending = f", {made.num_pending} more after the search" if made.num_pending else ""
+    console().print(f"{config}: valid; {len(made.runs)} runs{pending}, {len(made.impossible)} impossible cells")
     print_notes(made)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from adapter_transfer.analysis.formats import points
-from adapter_transfer.analysis.summaries import NO_INTERMEDIATE, Cell, Estimate, LanguageSet, Summary, count
+from adapter_transfer.analysis.summaries import ALONE, NO_INTERMEDIATE, Cell, Estimate, LanguageSet, Summary, count
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,9 @@ def find(summary: Summary, target: str, controls: Collection[str] = ()) -> Findi
     main = summary.main_set(target)
     if main is None:
         return Finding(f"No run on {target} has been evaluated yet, so there is no finding.", (), "")
+    if all(cell.composition == ALONE for cell in summary.cells_of(target)):
+        lead = f"Intermediates alone were asked {target}, without a target phase: there is no baseline to gain over."
+        return Finding(lead, (), "")
     series = series_of(summary, target, controls)
     if not series and any(cell.intermediate != NO_INTERMEDIATE for cell in summary.cells_of(target)):
         lead = (

@@ -28,7 +28,7 @@ from adapter_transfer.analysis.run_tables import (
     settings_table,
     version_table,
 )
-from adapter_transfer.analysis.summaries import Summary, count, summarise
+from adapter_transfer.analysis.summaries import ALONE, Summary, count, summarise
 from adapter_transfer.analysis.tables import Table, accuracy_table, cost_table, gain_table, language_table
 from adapter_transfer.durable import storage_errors, write_atomic
 from adapter_transfer.experiments.results import Result, RunRecord, result_to_json
@@ -64,6 +64,7 @@ class TargetSection:
     cost_table: Table
     language_table: Table
     has_only_controls: bool
+    has_only_alone: bool
 
 
 def render_report(
@@ -162,6 +163,7 @@ def _section(summary: Summary, target: str, controls: Collection[str]) -> Target
         cost_table=cost_table(summary, target),
         language_table=language_table(summary, target),
         has_only_controls=all(cell.backbone in controls for cell in summary.cells_of(target)),
+        has_only_alone=all(cell.composition == ALONE for cell in summary.cells_of(target)),
     )
 
 

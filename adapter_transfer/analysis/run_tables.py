@@ -28,7 +28,8 @@ def problem_table(summary: Summary, runs: Sequence[RunRecord], impossible: Seque
         *_conflicts(summary),
         *(_row("impossible", _cell(cell, cell.target), MISSING, cell.reason) for cell in impossible),
     ]
-    notes = ("Degenerate runs, and those with skipped steps, are part of every mean; all others of this list give no figure.",) if rows else ()
+    told = "Degenerate runs, and those with skipped steps, are part of every mean; all others here give no figure."
+    notes = (told,) if rows else ()
     return Table("What went wrong or was left out", ("what", "cell", "seed", "reason"), tuple(rows), notes)
 
 
@@ -53,7 +54,7 @@ def version_table(runs: Sequence[RunRecord]) -> Table:
 
 
 def data_table(runs: Sequence[RunRecord]) -> Table:
-    """Every split that was read and from where; two rows for one split mean that the data changed between runs."""
+    """Every split that was read and from where. Two digests for one split mean that the data changed between runs."""
     splits: dict[str, dict[SplitRecord, None]] = {}
     for run in runs:
         for split, record in run.data.items():
@@ -85,7 +86,8 @@ def selection_table(selections: Sequence[Selection]) -> Table:
         cell = " ".join((*names, selection.composition if selection.composition != "none" else ""))
         for index, trial in enumerate(selection.trials):
             accuracy, loss = trial.validation_accuracy, trial.validation_loss
-            state = "chosen" if index == selection.chosen else "failed" if trial.is_over and accuracy is None else ""
+            failed = f"failed: {trial.failure}" if trial.is_over and accuracy is None else ""
+            state = "chosen" if index == selection.chosen else failed
             rows.append(
                 (
                     Entry(cell.strip(), tone="name"),
@@ -95,7 +97,7 @@ def selection_table(selections: Sequence[Selection]) -> Table:
                     if accuracy is not None
                     else Entry(MISSING, tone="missing"),
                     Entry(f"{loss:.3f}", loss) if loss is not None else Entry(MISSING, tone="missing"),
-                    Entry(state or MISSING, tone="warning" if state == "failed" else "plain"),
+                    Entry(state or MISSING, tone="warning" if failed else "plain"),
                 )
             )
     headers = ("cell", "seed", "trial", "English validation, %", "loss", "")
@@ -114,7 +116,7 @@ def settings_table(settings: Sequence[PhaseSettings]) -> Table:
         rows.append(
             (
                 Entry(f"{entry.phase} {entry.task}", tone="name"),
-                Entry(f"{entry.backbone} · {entry.method}"),
+                Entry(" · ".join(filter(None, (entry.backbone, entry.method, entry.cell)))),
                 Entry(f"{values.learning_rate:g}", values.learning_rate),
                 Entry(str(values.batch_size), values.batch_size),
                 Entry(str(values.epochs), values.epochs),
@@ -123,7 +125,7 @@ def settings_table(settings: Sequence[PhaseSettings]) -> Table:
                 Entry("; ".join(entry.sources) or "the configuration"),
             )
         )
-    headers = ("phase", "backbone · method", "learning rate", "batch", "epochs", "max. tokens", "other")
+    headers = ("phase", "cell", "learning rate", "batch", "epochs", "max. tokens", "other")
     notes = (
         "Shipped values come first and the configuration's own rules win over them; all others have their defaults.",
     )

@@ -18,6 +18,7 @@ from adapter_transfer.languages import LANGUAGE_SETS, LANGUAGES
 
 TRAINING_LANGUAGE = "en"
 NO_INTERMEDIATE = "none"
+ALONE = "alone"
 
 
 @dataclass(frozen=True)

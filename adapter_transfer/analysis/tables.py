@@ -18,7 +18,16 @@ from adapter_transfer.analysis.formats import (
     seconds_text,
     set_title,
 )
-from adapter_transfer.analysis.summaries import NO_INTERMEDIATE, Cell, Estimate, LanguageSet, Summary, count, single
+from adapter_transfer.analysis.summaries import (
+    ALONE,
+    NO_INTERMEDIATE,
+    Cell,
+    Estimate,
+    LanguageSet,
+    Summary,
+    count,
+    single,
+)
 
 SPREAD_NOTE = "± is the standard deviation over seeds, given from two seeds on; it is no confidence interval."
 MISSING_NOTE = f"{MISSING} no finished run gives this figure; nothing is imputed."
@@ -151,8 +160,8 @@ def cost_table(summary: Summary, target: str) -> Table:
         )
     headers = (*_name_headers(cells), set_title(main) if main is not None else "accuracy, %")
     notes = (
-        "Trained parameters and training time are those of the target phase. The head is trained on top of the "
-        "backbone, so that full fine-tuning comes to a little over 100 %. Time depends on the machine and its load.",
+        "Trained parameters and training time are those of the target phase (of the intermediate, where it was "
+        "evaluated alone). The head is trained on top of the backbone, so that full fine-tuning comes to a little over 100 %. Time depends on the machine and its load.",
         SPREAD_NOTE,
     )
     return Table(
@@ -164,7 +173,13 @@ def cost_table(summary: Summary, target: str) -> Table:
 
 
 def _with_intermediate(summary: Summary, target: str) -> tuple[Cell, ...]:
-    return tuple(cell for cell in summary.cells_of(target) if cell.intermediate != NO_INTERMEDIATE)
+    """Those that gain over something: an intermediate alone does so only where the baseline is there, too."""
+    cells = summary.cells_of(target)
+    return tuple(
+        cell
+        for cell in cells
+        if cell.intermediate != NO_INTERMEDIATE and (cell.composition != ALONE or summary.baseline(cell) in cells)
+    )
 
 
 def _name_headers(cells: Sequence[Cell]) -> tuple[str, ...]:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from adapter_transfer.experiments.runs import RunSpec
+from adapter_transfer.experiments.tune import Tune
 
 
-def experiment_caveats(specs: Iterable[RunSpec], *, is_tuned: bool) -> tuple[str, ...]:
-    """Caveats about the runs of one experiment.
+def experiment_caveats(specs: Iterable[RunSpec], tune: Tune | None = None) -> tuple[str, ...]:
+    """Caveats about the runs of one experiment: learning rates that several scales share and nobody searched for.
 
     Args:
-        is_tuned: the experiment searches for its hyper-parameters in every cell.
+        tune: the experiment's search.
     """
-    trained = [spec for spec in specs if spec.phase == "target"]
-    return tuple(_fixed_rates(trained)) if not is_tuned else ()
+    scales: dict[tuple[str, str, float], dict[str, None]] = defaultdict(dict)
+    for spec in specs:
+        if spec.phase != "evaluation" and not _is_searched(spec, tune):
+            scales[spec.method, spec.phase, spec.training.learning_rate][spec.backbone] = None
+    return tuple(
+        f"{method} has one learning rate ({rate:g}) in the {phase} phase of {', '.join(names)}: a rate that suits some "
+        "scales better than others shapes the slope by itself. Give each scale its own, or search with `tune:`."
+        for (method, phase, rate), names in scales.items()
+        if len(names) > 1
+    )
 
 
-def _fixed_rates(trained: Iterable[RunSpec]) -> Iterator[str]:
-    rates: dict[str, dict[str, set[float]]] = defaultdict(lambda: defaultdict(set))
-    for spec in trained:
-        rates[spec.method][spec.backbone].add(spec.training.learning_rate)
-    for method, by_scale in rates.items():
-        distinct = {rate for found in by_scale.values() for rate in found}
-        if len(by_scale) > 1 and len(distinct) == 1:
-            yield (
-                f"{method} has one learning rate ({distinct.pop():g}) at all {len(by_scale)} scales: a rate that suits "
-                "some scales better than others shapes the slope by itself. Give each scale its own, or add `tune:`."
-            )
+def _is_searched(spec: RunSpec, tune: Tune | None) -> bool:
+    if tune is None or spec.phase not in tune.phases:
+        return False
+    return any("learning_rate" in trial.changes() for trial in tune.of(spec.method))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from adapter_transfer.backbones.zoo import SUPPORTED_ARCHITECTURES, Backbone, Precision
+from adapter_transfer.backbones.zoo import Backbone, Precision
 from adapter_transfer.canonical import digest
 from adapter_transfer.errors import ConfigError, ImpossibleError
 from adapter_transfer.experiments.choices import MethodChoice
@@ -97,7 +97,7 @@ class CellBuilder:
             phase=phase,
             backbone=self.declaration.name,
             declaration=self.declaration,
-            backbone_digest=self._backbone_digest,
+            backbone_digest=self.backbone_digest,
             precision=self.precision,
             method=self.choice.name,
             method_settings=self._method_settings,
@@ -137,12 +137,9 @@ class CellBuilder:
     def _require_supported(self) -> None:
         # Where the zoo tells the architecture, the network is not asked for what cannot be used.
         known = self.declared if self.declared.shape is not None else self.declaration
-        architecture = known.architecture
-        if architecture not in SUPPORTED_ARCHITECTURES:
-            raise ImpossibleError(
-                f"backbone {known.name!r} has architecture {architecture!r}, for which there is no model "
-                f"class with adapters and heads here; supported: {', '.join(SUPPORTED_ARCHITECTURES)}"
-            )
+        reason = known.unsupported_reason()
+        if reason is not None:
+            raise ImpossibleError(reason)
         method = self.choice.method
         if self.precision in method.refused_precisions:
             raise ImpossibleError(method.refused_precisions[self.precision])
@@ -176,7 +173,8 @@ class CellBuilder:
         return tuple(self.reader.ref(*split) for split in experiment_splits(self.experiment))
 
     @cached_property
-    def _backbone_digest(self) -> str:
+    def backbone_digest(self) -> str:
+        """Of weights, configuration and tokenizer."""
         data = self._tokenizer_data
         return self.declaration.digest(digest([ref.digest for ref in data]) if data else None)
 

@@ -181,9 +181,8 @@ def require_no_leak(trained: Iterable[SplitRef], evaluated: Iterable[SplitRef], 
     pairs += [(one, other) for one in seen for other in tested]
     problems: dict[str, None] = {}
     for one, other in pairs:
-        shared = shared_items(examples_of(one, data_dir), examples_of(other, data_dir))
-        if shared:
-            told = f"{len(shared)} items, for example {', '.join(shared[:3])}"
+        told = _shared(one, other, data_dir)
+        if told:
             where = other.name if other.split == "validation" else f"{other.task}/test"
             problems[
                 f"leak: {one.name} (published as {_published(one)}) holds items of {where} ({told}). "
@@ -191,6 +190,14 @@ def require_no_leak(trained: Iterable[SplitRef], evaluated: Iterable[SplitRef], 
             ] = None
     if problems:
         raise ConfigError(problems)
+
+
+def _shared(one: SplitRef, other: SplitRef, data_dir: Path | None) -> str:
+    """What two splits share that they must not, in words; empty where there is nothing."""
+    if one.digest == other.digest or (one.task, _published(one)) == (other.task, _published(other)):
+        return "all of them"
+    shared = shared_items(examples_of(one, data_dir), examples_of(other, data_dir))
+    return f"{len(shared)} items, for example {', '.join(shared[:3])}" if shared else ""
 
 
 def data_notes(refs: Iterable[SplitRef], declared: Callable[[str, Split], str]) -> tuple[str, ...]:
@@ -215,6 +222,11 @@ def _mapped(refs: Sequence[SplitRef], declared: Callable[[str, Split], str]) -> 
 
 
 def _counted(refs: Sequence[SplitRef]) -> Iterator[str]:
+    for ref in refs:
+        part = TASKS[ref.task].source.find(ref.reading.published, ref.language) if ref.reading is not None else None
+        found = ref.num_examples + ref.num_skipped
+        if part is not None and part.num_rows not in (None, found):
+            yield f"{ref.name}: {found:,} rows, but {part.num_rows:,} are published. Is the file whole?"
     for task in dict.fromkeys(ref.task for ref in refs):
         of_task = [ref for ref in refs if ref.task == task]
         repaired = {(ref.split, ref.language): ref.num_repaired for ref in of_task if ref.num_repaired}
@@ -233,7 +245,7 @@ def _counted(refs: Sequence[SplitRef]) -> Iterator[str]:
 
 
 def _published(ref: SplitRef) -> str:
-    return repr(ref.reading.published) if ref.reading is not None else "unknown"
+    return repr(ref.reading.published) if ref.reading is not None else ref.split
 
 
 def refs_to_json(refs: Iterable[SplitRef]) -> dict[str, dict[str, Any]]:

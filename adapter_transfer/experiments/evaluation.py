@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from adapter_transfer.errors import ConfigError
-from adapter_transfer.experiments.data import Sources, make_ref
+from adapter_transfer.errors import ConfigError, StoreError
+from adapter_transfer.experiments.data import Sources, SplitRef, data_notes, make_ref, require_no_leak
 from adapter_transfer.experiments.plan import Plan, planned_run
 from adapter_transfer.experiments.runs import RunSpec, evaluation_of
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.hub import RepoKind
+from adapter_transfer.hub_lock import Resolver
 from adapter_transfer.languages import expand_languages
 from adapter_transfer.tasks.catalog import TASKS
 
@@ -23,8 +26,7 @@ def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = (), so
         ConfigError: if the run is no target run, is not done, or a language is unknown or has no test items.
         StoreError: if there is no such run.
     """
-    stored = store.read(run_id)
-    trained = RunSpec.from_description(stored.run["description"])
+    stored, trained = store.read(run_id), _spec_of(store, run_id)
     if trained.phase != "target":
         raise ConfigError(f"run {run_id} is of phase {trained.phase!r}; only target runs are evaluated")
     if stored.manifest is None:
@@ -40,9 +42,38 @@ def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = (), so
     if missing:
         have = ", ".join(task.languages["test"])
         raise ConfigError(f"{task.name!r} has no test items in {', '.join(missing)}; it has {have}")
+    seen = [*trained.data, *_data_of_parents(store, trained)]
     reading = trained.data[0].reading
     question_field = reading.question_field if reading is not None else "repaired"
-    found = sources or Sources()
+    found = _pinned(sources or Sources(), seen)
     refs = [make_ref(task, "test", code, task.splits["test"], question_field, found) for code in codes]
+    require_no_leak(seen, refs, found.data_dir)
     spec = evaluation_of(trained, refs)
-    return Plan(f"evaluation of {run_id[:12]}", (planned_run(store, spec),), ())
+    notes = data_notes(refs, lambda task, split: TASKS[task].splits[split])
+    return Plan(f"evaluation of {run_id[:12]}", (planned_run(store, spec),), (), notes=notes)
+
+
+def _data_of_parents(store: Store, trained: RunSpec) -> Iterator[SplitRef]:
+    for parent in trained.parents.values():
+        yield from _spec_of(store, parent).data
+
+
+def _spec_of(store: Store, run_id: str) -> RunSpec:
+    stored = store.read(run_id)
+    try:
+        return RunSpec.from_description(stored.run["description"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{stored.path / 'run.json'} describes the run in a way that this version cannot read "
+            f"({type(error).__name__}: {error})"
+        ) from None
+
+
+def _pinned(sources: Sources, seen: Sequence[SplitRef]) -> Sources:
+    """The same sources, but what the run read from the Hub is read at the commits that it read."""
+    commits = {repo: commit for ref in seen if ref.reading is not None for repo, commit in ref.reading.revisions}
+
+    def resolve(kind: RepoKind, repo: str, revision: str) -> str:
+        return commits[repo] if repo in commits else sources.resolver.commit(kind, repo, revision)
+
+    return replace(sources, resolver=Resolver(resolve=resolve))

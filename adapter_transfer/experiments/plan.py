@@ -15,8 +15,9 @@ from adapter_transfer.experiments.data import DataReader, Sources, data_notes, r
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import Store
-from adapter_transfer.experiments.tuning import Selection, choose, outcome
-from adapter_transfer.methods.composition import CompositionRequest, ResolvedComposition
+from adapter_transfer.experiments.tune import Tune
+from adapter_transfer.experiments.tuning import Selection, search_cell
+from adapter_transfer.methods.composition import CompositionRequest
 from adapter_transfer.tasks.catalog import TASKS
 
 PlanStatus = Literal["done", "failed", "partial", "damaged", "todo", "impossible"]
@@ -60,7 +61,8 @@ class Plan:
     Attributes:
         name: of the experiment.
         selections: the searches of its cells, where it has a `tune:` section.
-        num_pending: runs that follow once the searches are over, whose settings nobody knows yet.
+        num_pending: runs that follow once the searches are over, whose settings nobody knows yet (where several
+            compositions share a tuned intermediate, an estimate).
         notes: what people should know of the data: mapped splits, repaired and skipped rows.
         warnings: what spoils an answer.
     """
@@ -125,8 +127,9 @@ class Plan:
 def make_plan(experiment: Experiment, store: Store | None = None, sources: Sources | None = None) -> Plan:
     """The plan of an experiment, with what `store` already holds of it.
 
-    Data is read and every row checked, because its content is part of a run's identity; of the backbones nothing but
-    their configurations is read. Nothing is trained.
+    Data is read and every row checked, because its content is part of a run's identity, and so are the files of
+    backbones in folders. Of backbones on the Hub nothing but, at most, a configuration is downloaded. Nothing is
+    trained.
 
     Raises:
         ConfigError: if a training has no learning rate, or evaluated items are trained on; every such problem at once.
@@ -159,6 +162,7 @@ class _Drawing:
     impossible: dict[ImpossibleCell, None] = field(default_factory=dict)
     problems: dict[str, None] = field(default_factory=dict)
     selections: dict[Selection, None] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.reader = DataReader(self.experiment, self.sources)
@@ -166,13 +170,13 @@ class _Drawing:
     def add(self, builder: CellBuilder, intermediate: str, request: CompositionRequest) -> None:
         """Adds the runs of a cell, or why there are none."""
         try:
-            composition = builder.resolve(intermediate, request)
-            if self.experiment.tune is None:
-                self._take(
-                    run for seed in self.experiment.seeds for run in builder.specs(intermediate, composition, seed)
-                )
+            if self.experiment.tune is not None:
+                self._search(builder, self.experiment.tune, intermediate, request)
             else:
-                self._search(builder, intermediate, composition)
+                composition = builder.resolve(intermediate, request)
+                for seed in self.experiment.seeds:
+                    self._take(builder.specs(intermediate, composition, seed))
+            self._require_own_name(builder)
         except ImpossibleError as error:
             cell = ImpossibleCell(
                 backbone=builder.declared.name,
@@ -187,44 +191,26 @@ class _Drawing:
         except ConfigError as error:
             self.problems.update(dict.fromkeys(error.problems))
 
-    def _take(self, specs: Iterable[RunSpec], *, are_trials: bool = False) -> None:
+    def _take(self, specs: Iterable[RunSpec]) -> None:
         named = {spec.id: spec for spec in specs}
         self.specs.update(named)
-        if not are_trials:
-            self.results.update(named)
+        self.results.update(named)
 
-    def _search(self, builder: CellBuilder, intermediate: str, composition: ResolvedComposition) -> None:
-        tune = self.experiment.tune
-        assert tune is not None
-        seed = self.experiment.seeds[0] if tune.seed is None else tune.seed
-        trials = tune.of(builder.choice.name)
-        trained = [
-            [
-                spec
-                for spec in builder.with_trial(trial).specs(intermediate, composition, seed)
-                if spec.phase != "evaluation"
-            ]
-            for trial in trials
-        ]
-        outcomes = tuple(outcome(trial, specs[-1], self.store) for trial, specs in zip(trials, trained, strict=True))
-        chosen = choose(outcomes)
-        # A trial that failed has lost; once the search is over it is not tried again.
-        kept = [
-            spec
-            for specs, result in zip(trained, outcomes, strict=True)
-            if chosen is None or result.validation_accuracy is not None
-            for spec in specs
-        ]
-        self._take(kept, are_trials=True)
-        best = builder.with_trial(trials[chosen or 0])
-        following = [spec for s in self.experiment.seeds for spec in best.specs(intermediate, composition, s)]
-        if chosen is None:
-            # Whichever trial wins, as many runs follow as would follow the first.
-            self.followers.update(spec.id for spec in following)
+    def _require_own_name(self, builder: CellBuilder) -> None:
+        name = builder.declared.name
+        same = self.names.setdefault(builder.backbone_digest, name)
+        if same != name:
+            raise ConfigError(f"backbones: {same!r} and {name!r} are the same encoder; leave one of them out")
+
+    def _search(self, builder: CellBuilder, tune: Tune, intermediate: str, request: CompositionRequest) -> None:
+        found = search_cell(builder, tune, intermediate, request, self.store)
+        self.specs.update((spec.id, spec) for spec in found.trials)
+        self.results.update(found.shared)
+        if found.selection.chosen is None:
+            self.followers.update(spec.id for spec in found.following)
         else:
-            self._take(following)
-        names = (builder.declared.name, builder.precision, builder.choice.name, intermediate, composition)
-        self.selections[Selection(*names, seed, outcomes, chosen)] = None
+            self._take(found.following)
+        self.selections[found.selection] = None
 
     def plan(self) -> Plan:
         """The finished plan."""
@@ -251,7 +237,7 @@ class _Drawing:
             selections=tuple(self.selections),
             num_pending=len(self.followers - self.specs.keys()),
             notes=data_notes([*trained, *tested], lambda task, split: TASKS[task].splits[split]),
-            warnings=experiment_caveats(ordered, is_tuned=self.experiment.tune is not None),
+            warnings=experiment_caveats(ordered, self.experiment.tune),
         )
 
 

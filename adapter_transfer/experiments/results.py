@@ -28,6 +28,8 @@ class Result:
     Attributes:
         run: id of the evaluation run.
         target_run: id of the run that was evaluated (of the intermediate run where there is no target phase).
+        data: SHA-256 of the test items as the model saw them.
+        question_field: how XCOPA's `question` was read; empty where that is not recorded.
         composition: "none" where `intermediate` is "none": that cell is the baseline of every composition.
         accuracy: 0 to 1, as are `chance` and `validation_accuracy` (English).
         constant_predictions: every item of this language got the same answer.
@@ -58,6 +60,8 @@ class Result:
     train_loss_first: float
     train_loss_last: float
     train_seconds: float
+    data: str = ""
+    question_field: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,13 +162,14 @@ def read_runs(store: Store) -> list[RunRecord]:
 
 
 def without_repeats(results: Iterable[Result]) -> list[Result]:
-    """One result for each target run and language, in the order of `read_results`: of repeats, the first run id's.
+    """One result for each target run, language and set of items, in the order of `read_results`: the first run id's.
 
     A target run may be evaluated more than once, on sets of languages that overlap; there they say one thing twice.
+    On other items (repaired, say, and as published) they say two things, and both are kept.
     """
-    kept: dict[tuple[str, str], Result] = {}
+    kept: dict[tuple[str, str, str], Result] = {}
     for result in sorted(results, key=lambda result: result.run):
-        kept.setdefault((result.target_run, result.language), result)
+        kept.setdefault((result.target_run, result.language, result.data), result)
     return sorted(kept.values(), key=_order)
 
 
@@ -202,8 +207,12 @@ def _results_of(run: StoredRun, stored: Mapping[str, StoredRun]) -> Iterator[Res
     if trained is None or trained.metrics is None:
         raise StoreError(f"its target run {target_id} is not in the store, or not done. Start the experiment again.")
     cost = trained.metrics
+    items = {ref.language: ref for ref in _refs(with_fields.get("data"), run)}
     for language, score in _field(metrics, "languages", run).items():
+        ref = items.get(language)
         yield Result(
+            data=ref.digest if ref is not None else "",
+            question_field=ref.reading.question_field if ref is not None and ref.reading is not None else "",
             run=run.id,
             target_run=target_id,
             language=language,
@@ -277,14 +286,17 @@ def _mapping(value: object) -> dict[str, str]:
 
 
 def _splits(recorded: object, run: StoredRun) -> dict[str, SplitRecord]:
+    return {ref.name: split_record(ref) for ref in _refs(recorded, run)}
+
+
+def _refs(recorded: object, run: StoredRun) -> tuple[SplitRef, ...]:
     try:
-        refs = refs_from_json(recorded if isinstance(recorded, Mapping) else {})
+        return refs_from_json(recorded if isinstance(recorded, Mapping) else {})
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"{run.path / 'run.json'} describes its data in a way that cannot be read ({error}). "
             "Remove the folder to have the run done again."
         ) from None
-    return {ref.name: split_record(ref) for ref in refs}
 
 
 def _require(value: Mapping[str, Any] | None, run: StoredRun, name: str) -> Mapping[str, Any]:

@@ -58,6 +58,8 @@ class Tune(Settings):
         """What is wrong with it for an experiment of these methods."""
         found = [unknown_name_message("method", name, METHODS) for name in self.trials if name not in METHODS]
         found += [f"{name!r} has no trials" for name in methods if name not in self.trials]
+        if "target" not in self.phases:
+            found.append("phases: the target has to be among them, or cells without an intermediate try nothing")
         counts = {name: len(trials) for name, trials in self.trials.items()}
         if len(set(counts.values())) > 1:
             told = ", ".join(f"{name} {number}" for name, number in counts.items())

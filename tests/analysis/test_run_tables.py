@@ -21,13 +21,13 @@ def test_data_tells_where_it_is_from_and_what_was_mended(run):
 def test_a_search_shows_every_trial_and_the_one_that_was_chosen():
     trials = (
         TrialOutcome("learning_rate 0.0001", "a", True, 0.61, 0.65),
-        TrialOutcome("learning_rate 0.1", "b", True),
+        TrialOutcome("learning_rate 0.1", "b", True, failure="no number"),
         TrialOutcome("as configured", "c", True, 0.74, 0.6),
     )
     table = selection_table([Selection("base", "bf16", "lora", "socialiqa", "sum", 1, trials, 2)])
     assert [row[2:] for row in table.texts] == [
         ["learning_rate 0.0001", "61.0", "0.650", "–"],
-        ["learning_rate 0.1", "–", "–", "failed"],
+        ["learning_rate 0.1", "–", "–", "failed: no number"],
         ["as configured", "74.0", "0.600", "chosen"],
     ]
     assert table.texts[0][0] == "base bf16 lora socialiqa sum"
@@ -38,11 +38,22 @@ def test_hyper_parameters_name_their_source():
     settings = TrainingSettings(learning_rate=2e-5, epochs=5)
     table = settings_table(
         [
-            PhaseSettings("target", "xcopa", "base", "full", settings, ("patience 4",), ("a paper",)),
-            PhaseSettings("target", "xcopa", "mine", "full", settings, (), ()),
+            PhaseSettings(
+                "target", "xcopa", "base", "full", "bf16, after none", settings, ("patience 4",), ("a paper",)
+            ),
+            PhaseSettings("target", "xcopa", "mine", "full", "", settings, (), ()),
         ]
     )
-    assert table.texts[0] == ["target xcopa", "base · full", "2e-05", "32", "5", "128", "patience 4", "a paper"]
+    assert table.texts[0] == [
+        "target xcopa",
+        "base · full · bf16, after none",
+        "2e-05",
+        "32",
+        "5",
+        "128",
+        "patience 4",
+        "a paper",
+    ]
     assert table.texts[1][-2:] == ["–", "the configuration"]
 
 

@@ -32,10 +32,12 @@ def test_shipped_values_name_their_source(small):
     (entry,) = entries(small("backbones=[base]", "methods=[full]", "intermediates=[none]", "training=[]"))
     assert entry.settings.learning_rate == 2e-5
     shipped = recipes_for(phase="target", method="full", backbone="base", task="micro-copa")
-    assert entry.sources == tuple(recipe.source for recipe in shipped)
+    assert entry.sources == tuple(f"{', '.join(recipe.values)}: {recipe.source}" for recipe in shipped)
     assert "XTREME-R" in entry.sources[0]
 
 
 def test_the_experiments_own_rules_win_over_shipped_values(small):
     (entry,) = entries(small("backbones=[base]", "methods=[full]", "intermediates=[none]"))
     assert (entry.settings.learning_rate, entry.settings.epochs, entry.settings.weight_decay) == (1e-3, 1, 0.0)
+    (source,) = entry.sources
+    assert source.startswith("weight_decay") and "learning_rate" not in source, "only of values that are in force"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from adapter_transfer.errors import ConfigError
+from adapter_transfer.errors import ConfigError, ImpossibleError
 from adapter_transfer.experiments.execute import execute
 from adapter_transfer.experiments.machine import MachineSettings
-from adapter_transfer.experiments.plan import make_plan
+from adapter_transfer.experiments.plan import PlannedRun, make_plan
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.experiments.tuning import TrialOutcome, choose
 
@@ -104,6 +106,48 @@ def test_a_trial_that_fails_has_lost(small, tmp_path):
     assert not set(failed) & {run.spec.id for run in plan.runs}, "it is not tried again"
 
 
+def test_an_intermediate_that_diverges_has_lost_too(small, tmp_path):
+    diverging = "{learning_rate: 1e30, max_grad_norm: null, max_steps: 6}"
+    both = f"tune={{phases: [intermediate, target], trials: {{full: [{{learning_rate: 1e-4}}, {diverging}]}}}}"
+    experiment = small(both, "methods=[full]", "intermediates=[next-event]")
+    store = Store.open(tmp_path / "store")
+    assert execute(make_plan(experiment, store), store, MACHINE).failed
+    plan = make_plan(experiment, store)
+    (selection,) = plan.selections
+    assert selection.chosen == 0 and plan.num_pending == 0
+    assert "no longer a number" in selection.trials[1].failure or "not finite" in selection.trials[1].failure
+    assert {run.status for run in plan.runs if run.is_trial} <= {"done"}
+
+
+def test_a_failure_of_the_machine_is_no_answer(small, tmp_path):
+    experiment = small(TRIALS, "methods=[full]", "intermediates=[none]")
+    store = Store.open(tmp_path / "store")
+    first, second = (run.spec for run in make_plan(experiment, store).runs)
+    assert not execute(replace(make_plan(experiment, store), runs=(PlannedRun(first, "todo"),)), store, MACHINE).failed
+    with store.begin(second.id, {"description": second.description()}) as directory:
+        directory.fail(OSError(28, "No space left on device"))
+    plan = make_plan(experiment, store)
+    assert plan.selections[0].chosen is None and plan.num_pending
+    assert second.id in {spec.id for spec in plan.todo}
+
+
+def test_an_intermediate_that_results_stand_on_is_no_trial(small):
+    runs = make_plan(small(TRIALS, "methods=[full]")).runs
+    assert {run.spec.phase: run.is_trial for run in runs} == {"intermediate": False, "target": True}
+
+
+def test_a_trial_that_does_not_fit_the_backbone_makes_its_cell_impossible(small):
+    trials = "tune={trials: {compacter: [{settings: {reduction_factor: 4}}, {settings: {reduction_factor: 3}}]}}"
+    with pytest.raises(ImpossibleError, match="compacter"):
+        make_plan(small(trials, "methods=[compacter]"))
+
+
+@pytest.mark.parametrize("trials", ["[{}, {learning_rate: 1e-3}]", "[{epochs: 2}, {epochs: 2}]"])
+def test_trials_that_come_to_the_same_training_are_refused(small, trials):
+    with pytest.raises(ConfigError, match="come to the same training"):
+        make_plan(small(f"tune={{trials: {{full: {trials}}}}}", "methods=[full]"))
+
+
 @pytest.mark.parametrize(
     ("tune", "message"),
     [
@@ -122,6 +166,10 @@ def test_a_trial_that_fails_has_lost(small, tmp_path):
         ),
         ("{trials: {full: [{learning_rate: -1}, {}], seq_bn: [{}, {epochs: 2}]}}", "learning_rate"),
         ("{trials: {full: [{}], seq_bn: [{}]}}", "tune.trials"),
+        (
+            f"{{phases: [intermediate], trials: {{full: {FULL}, seq_bn: {BOTTLENECK}}}}}",
+            "the target has to be among them",
+        ),
     ],
 )
 def test_an_unfair_or_wrong_search_is_refused(small, tune, message):
