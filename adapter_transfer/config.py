@@ -75,6 +75,7 @@ def parse(model_class: type[M], document: Document) -> M:
         found = _collect(model_class, error)
     except ConfigError as error:  # raised by a validator, so pydantic had no chance to say where
         raise ConfigError(f"{document.source}: {problem}" for problem in error.problems) from None
+    found = [_placed(problem, document) for problem in found]
     found.sort(key=lambda problem: document.line(problem.path))
     raise ConfigError(
         f"{document.place(problem.path)}: {dotted(problem.path)}{': ' if problem.path else ''}{problem.message}"
@@ -114,6 +115,14 @@ def dump_yaml(model: BaseModel) -> str:
 class _Problem:
     path: KeyPath
     message: str
+
+
+def _placed(problem: _Problem, document: Document) -> _Problem:
+    """A problem of the whole, told as `key.inner: what is wrong`, put where that key was written."""
+    name, separator, message = problem.message.partition(": ")
+    path: KeyPath = tuple(name.split("."))
+    is_there = any(place[: len(path)] == path for place in (*document.places, *document.overrides))
+    return _Problem(path, message) if not problem.path and separator and is_there else problem
 
 
 def _collect(model_class: type[BaseModel], error: ValidationError) -> list[_Problem]:

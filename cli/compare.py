@@ -122,5 +122,5 @@ def _show(experiment: Experiment, plan: Plan, store: Store | None, *, json: bool
         print_json({"experiment": experiment.name, "report": str(path), "results": list(map(result_to_json, results))})
         return
     if not quiet:
-        print_summary(experiment, results, runs)
+        print_summary(experiment, results, runs, plan.selections)
     console().print(f"Report: {path}", soft_wrap=True)

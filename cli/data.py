@@ -129,8 +129,9 @@ def _once(resolver: Resolver) -> Callable[[str, str], str]:
         try:
             return resolver.commit("dataset", repo, revision)
         except HubError as error:
-            failed[repo, revision] = error
-            raise
+            hint = "Or give the folder that holds the published files: --data-dir DIR."
+            failed[repo, revision] = HubError(f"{error} {hint}")
+            raise failed[repo, revision] from None
 
     return commit
 

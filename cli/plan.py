@@ -6,7 +6,7 @@ from collections import Counter
 
 import typer
 
-from adapter_transfer.experiments.plan import Plan, make_plan
+from adapter_transfer.experiments.plan import Plan, PlannedRun, make_plan
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, print_json, print_table
@@ -45,6 +45,10 @@ def plan(
     print_notes(made)
 
 
+def _status(run: PlannedRun) -> str:
+    return f"{run.status}, trial: {run.trial}" if run.trial else f"{run.status}, trial" if run.is_trial else run.status
+
+
 def _print_runs(made: Plan) -> None:
     print_table(
         ["run", "phase", "backbone", "", "method", "intermediate", "composition", "task", "seed", "status"],
@@ -59,7 +63,7 @@ def _print_runs(made: Plan) -> None:
                 run.spec.composition,
                 run.spec.task,
                 str(run.spec.seed),
-                f"{run.status}, trial" if run.is_trial else run.status,
+                _status(run),
             ]
             for run in made.runs
         ],

@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.table import Column
 
 from adapter_transfer.experiments.events import Event, RunAdvanced, RunDone, RunFailed, RunSkipped, RunStarted
-from adapter_transfer.experiments.plan import ImpossibleCell, Plan
+from adapter_transfer.experiments.plan import ImpossibleCell, Plan, PlannedRun
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer_cli.output import errors
 
@@ -39,6 +39,11 @@ def print_notes(plan: Plan) -> None:
         errors().print(f"warning: {warning}", markup=False, soft_wrap=True, style="yellow")
 
 
+def run_title(run: PlannedRun) -> str:
+    """A planned run in a few words, with what it tries."""
+    return f"{title(run.spec)} ({run.trial})" if run.trial else title(run.spec)
+
+
 def cell_title(cell: ImpossibleCell) -> str:
     """An impossible cell in a few words."""
     return f"{cell.backbone} {cell.precision} {cell.method} on {cell.intermediate} ({cell.composition})"
@@ -47,14 +52,14 @@ def cell_title(cell: ImpossibleCell) -> str:
 @contextmanager
 def show_progress(plan: Plan, *, quiet: bool = False) -> Iterator[Tell]:
     """Gives a function to tell events to, which shows them on standard error."""
-    specs = {run.spec.id: run.spec for run in plan.runs}
+    titles = {run.spec.id: run_title(run) for run in plan.runs}
     if quiet or not plan.todo:
         yield lambda event: None
     elif errors().is_terminal:
         with _bars() as progress:
-            yield _Bars(progress, specs, len(plan.todo))
+            yield _Bars(progress, titles, len(plan.todo))
     else:
-        yield _Lines(specs, len(plan.todo))
+        yield _Lines(titles, len(plan.todo))
 
 
 def _bars() -> Progress:
@@ -75,8 +80,8 @@ def _bars() -> Progress:
 class _Bars:
     """A bar for the whole, one for each worker."""
 
-    def __init__(self, progress: Progress, specs: dict[str, RunSpec], num_todo: int) -> None:
-        self._progress, self._specs = progress, specs
+    def __init__(self, progress: Progress, titles: dict[str, str], num_todo: int) -> None:
+        self._progress, self._titles = progress, titles
         self._all = progress.add_task("runs", total=num_todo, note="")
         self._workers: dict[int, TaskID] = {}
 
@@ -84,7 +89,7 @@ class _Bars:
         match event:
             case RunStarted():
                 task = self._worker(event.worker)
-                self._progress.reset(task, total=None, description=title(self._specs[event.run_id]), note="loading")
+                self._progress.reset(task, total=None, description=self._titles[event.run_id], note="loading")
             case RunAdvanced():
                 note = f"loss {event.loss:.3f}" if event.loss is not None else ""
                 if event.validation_accuracy is not None:
@@ -93,7 +98,7 @@ class _Bars:
             case RunDone() | RunFailed() | RunSkipped():
                 self._progress.advance(self._all)
                 if isinstance(event, RunFailed):
-                    _explain_failure(event, self._specs)
+                    _explain_failure(event, self._titles)
 
     def _worker(self, number: int) -> TaskID:
         if number not in self._workers:
@@ -104,8 +109,8 @@ class _Bars:
 class _Lines:
     """A line when a run is done; for logs and pipes."""
 
-    def __init__(self, specs: dict[str, RunSpec], num_todo: int) -> None:
-        self._specs, self._num_todo = specs, num_todo
+    def __init__(self, titles: dict[str, str], num_todo: int) -> None:
+        self._titles, self._num_todo = titles, num_todo
         self._num_ended = 0
         self._started: dict[str, float] = {}
 
@@ -117,14 +122,14 @@ class _Lines:
         if isinstance(event, RunDone):
             seconds = time.monotonic() - self._started[event.run_id]
             errors().print(
-                f"[{self._num_ended}/{self._num_todo}] {title(self._specs[event.run_id])} ({seconds:.0f} s)",
+                f"[{self._num_ended}/{self._num_todo}] {self._titles[event.run_id]} ({seconds:.0f} s)",
                 markup=False,
                 soft_wrap=True,
             )
         if isinstance(event, RunFailed):
-            _explain_failure(event, self._specs)
+            _explain_failure(event, self._titles)
 
 
-def _explain_failure(event: RunFailed, specs: dict[str, RunSpec]) -> None:
+def _explain_failure(event: RunFailed, titles: dict[str, str]) -> None:
     what = "busy" if event.is_busy else "failed"
-    errors().print(f"{what}: {title(specs[event.run_id])}: {event.message}", style="red", markup=False, soft_wrap=True)
+    errors().print(f"{what}: {titles[event.run_id]}: {event.message}", style="red", markup=False, soft_wrap=True)

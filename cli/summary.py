@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapter_transfer.analysis.findings import find
+from adapter_transfer.analysis.run_tables import selection_table
 from adapter_transfer.analysis.summaries import summarise
 from adapter_transfer.analysis.tables import Table, accuracy_table, gain_table
 from adapter_transfer.experiments.experiment import Experiment
@@ -14,6 +15,7 @@ from adapter_transfer.experiments.phase_settings import phase_settings
 from adapter_transfer.experiments.plan import Plan, PlannedRun
 from adapter_transfer.experiments.results import Result, RunRecord, read_results, read_runs, split_record
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.experiments.tuning import Selection
 from adapter_transfer_cli.output import console, print_table
 
 SANDBOX_WARNING = "These are sandbox figures: they show that the tool works, and are no evidence about XLM-R."
@@ -80,10 +82,13 @@ def report_inputs(
     }
 
 
-def print_summary(experiment: Experiment, results: Sequence[Result], runs: Sequence[RunRecord]) -> None:
-    """Accuracies and gains as tables, then the finding in words."""
+def print_summary(
+    experiment: Experiment, results: Sequence[Result], runs: Sequence[RunRecord], selections: Sequence[Selection] = ()
+) -> None:
+    """What a search chose, accuracies and gains as tables, then the finding in words."""
     summary = summarise(results, runs)
     target = experiment.evaluated_task.name
+    _print(selection_table(selections))
     for table in (accuracy_table(summary, target), gain_table(summary, target)):
         _print(table)
     finding = find(summary, target, experiment.controls)

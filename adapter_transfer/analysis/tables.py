@@ -161,7 +161,8 @@ def cost_table(summary: Summary, target: str) -> Table:
     headers = (*_name_headers(cells), set_title(main) if main is not None else "accuracy, %")
     notes = (
         "Trained parameters and training time are those of the target phase (of the intermediate, where it was "
-        "evaluated alone). The head is trained on top of the backbone, so that full fine-tuning comes to a little over 100 %. Time depends on the machine and its load.",
+        "evaluated alone). The head is trained on top of the backbone, so that full fine-tuning comes to a little over "
+        "100 %. Time depends on the machine and its load.",
         SPREAD_NOTE,
     )
     return Table(
@@ -183,8 +184,13 @@ def _with_intermediate(summary: Summary, target: str) -> tuple[Cell, ...]:
 
 
 def _name_headers(cells: Sequence[Cell]) -> tuple[str, ...]:
+    size = ("encoder parameters",) if _shows_size(cells) else ()
     precision = ("precision",) if _shows_precision(cells) else ()
-    return ("scale", "encoder parameters", *precision, "method", "intermediate")
+    return ("scale", *size, *precision, "method", "intermediate")
+
+
+def _shows_size(cells: Sequence[Cell]) -> bool:
+    return len({cell.backbone for cell in cells}) > 1
 
 
 def _shows_precision(cells: Sequence[Cell]) -> bool:
@@ -203,8 +209,9 @@ def _names(summary: Summary, cell: Cell) -> tuple[Entry, ...]:
 
 
 def _trim(rows: Sequence[tuple[Entry, ...]], cells: Sequence[Cell]) -> tuple[tuple[Entry, ...], ...]:
-    """The rows without the precision where there is but one."""
-    return tuple(rows) if _shows_precision(cells) else tuple((*row[:2], *row[3:]) for row in rows)
+    """The rows without the size and the precision where there is but one."""
+    left_out = {*([] if _shows_size(cells) else [1]), *([] if _shows_precision(cells) else [2])}
+    return tuple(tuple(entry for column, entry in enumerate(row) if column not in left_out) for row in rows)
 
 
 def _accuracy(estimate: Estimate, num_seeds: int | None = None) -> Entry:

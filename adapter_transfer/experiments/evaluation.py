@@ -28,7 +28,8 @@ def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = (), so
     """
     stored, trained = store.read(run_id), _spec_of(store, run_id)
     if trained.phase != "target":
-        raise ConfigError(f"run {run_id} is of phase {trained.phase!r}; only target runs are evaluated")
+        hint = " An intermediate alone is evaluated by a configuration with `target: none`."
+        raise ConfigError(f"run {run_id} is of phase {trained.phase!r}; only target runs are evaluated.{hint}")
     if stored.manifest is None:
         raise ConfigError(f"run {run_id} is not done; train it to its end first")
     if trained.id != run_id:

@@ -89,7 +89,9 @@ class Experiment(Settings):
         if self.name in RESERVED_NAMES:
             problems.append(f"name: {self.name!r} is a folder of the store itself; choose another")
         for key, names in (("backbones", self.backbone_names), ("methods", self.method_names)):
-            problems += [f"{key}: {name!r} stands here twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+            twice = dict.fromkeys(name for name in names if names.count(name) > 1)
+            hint = "" if key == "backbones" else " (settings are compared by `tune:`, or in two files)"
+            problems += [f"{key}: {name!r} stands here twice{hint}" for name in twice]
         problems += list(self._target_problems())
         if problems:
             raise ConfigError(problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Literal
@@ -33,12 +33,14 @@ class PlannedRun:
     Attributes:
         reason: why it failed or cannot be read; empty otherwise.
         is_trial: part of a search only; its figures are no result.
+        trial: what it tries, where it is a target run of a search.
     """
 
     spec: RunSpec
     status: PlanStatus
     reason: str = ""
     is_trial: bool = False
+    trial: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Plan:
                 "status": run.status,
                 "reason": run.reason or None,
                 "is_trial": run.is_trial,
+                "trial": run.trial or None,
             }
             for run in self.runs
         ]
@@ -227,18 +230,32 @@ class _Drawing:
         if not tested:  # a search is still on, and what it leads to is evaluated
             task = self.experiment.evaluated_task
             tested = [self.reader.ref(task, "test", code) for code in self.experiment.evaluated_languages]
+        trials = {trial.run: trial.changes for selection in self.selections for trial in selection.trials}
         require_no_leak(trained, tested, self.sources.data_dir)
         return Plan(
             name=self.experiment.name,
             runs=tuple(
-                replace(planned_run(self.store, spec), is_trial=spec.id not in self.results) for spec in ordered
+                replace(
+                    planned_run(self.store, spec), is_trial=spec.id not in self.results, trial=trials.get(spec.id, "")
+                )
+                for spec in ordered
             ),
             impossible=tuple(self.impossible),
             selections=tuple(self.selections),
             num_pending=len(self.followers - self.specs.keys()),
-            notes=data_notes([*trained, *tested], lambda task, split: TASKS[task].splits[split]),
+            notes=(
+                *data_notes([*trained, *tested], lambda task, split: TASKS[task].splits[split]),
+                *dict.fromkeys(_shortened(ordered)),
+            ),
             warnings=experiment_caveats(ordered, self.experiment.tune),
         )
+
+
+def _shortened(specs: Iterable[RunSpec]) -> Iterator[str]:
+    for spec in specs:
+        most, there = spec.training.max_train_examples, spec.data[0].num_examples
+        if spec.phase != "evaluation" and most is not None and most < there:
+            yield f"{spec.task}: trained on the first {most:,} of {there:,} examples (max_train_examples)."
 
 
 def planned_run(store: Store | None, spec: RunSpec) -> PlannedRun:
