@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import string
+import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-# A text of these alone says nothing: blanks, and the characters that only join, separate or direct others.
-_BLANK = string.whitespace + "".join(
+# Characters that show nothing, beside those of the categories C (controls, unassigned) and Z (blanks): Unicode's
+# default-ignorable letters and marks (DerivedCoreProperties.txt), and the braille pattern without a dot.
+_INVISIBLE = frozenset(
     map(
         chr,
         (
-            0x85,
-            0xA0,
-            0xAD,
-            0x1680,
-            *range(0x2000, 0x2010),
-            *range(0x2028, 0x2030),
-            *range(0x205F, 0x2070),
-            0x3000,
-            0xFEFF,
+            0x34F,  # combining grapheme joiner
+            *(0x115F, 0x1160, 0x3164, 0xFFA0),  # Hangul fillers
+            *(0x17B4, 0x17B5),  # Khmer inherent vowels
+            *(0x180B, 0x180C, 0x180D, 0x180F, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)),  # variation selectors
+            0x2800,
         ),
     )
 )
@@ -49,7 +47,7 @@ class Column(Protocol):
 
 @dataclass(frozen=True)
 class Text:
-    """A text that says something."""
+    """A text that says something: at least one of its characters can be seen."""
 
     name: str
     is_optional: bool = False
@@ -57,17 +55,18 @@ class Text:
     def problem(self, value: object) -> str | None:
         if type(value) is not str:
             return f"is {kind_of(value)}; expected a text"
-        if not value.strip(_BLANK):
-            return "is blank"
-        if value.isascii():
-            return None
         if "\ufffd" in value:
             return "holds U+FFFD, the mark of text that was decoded with the wrong encoding"
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            return f"holds half a surrogate pair at character {error.start + 1}, which no encoding can write"
-        return None
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                return f"holds half a surrogate pair at character {error.start + 1}, which no encoding can write"
+        return None if any(map(_is_visible, value)) else "is blank"
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character)[0] not in "CZ" and character not in _INVISIBLE
 
 
 @dataclass(frozen=True)
@@ -90,21 +89,31 @@ class Texts:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of a closed set of texts or whole numbers, such as a label."""
+    """One of a closed set of texts or whole numbers, such as a label.
+
+    Attributes:
+        is_line: a text that may end in a line feed, as where the lines of a file became values as they were.
+    """
 
     name: str
     allowed: tuple[str | int, ...]
     is_optional: bool = False
+    is_line: bool = False
 
     @cached_property
     def _type(self) -> type:
         return type(self.allowed[0])
 
     def problem(self, value: object) -> str | None:
-        if type(value) is self._type and value in self.allowed:
+        label = value.removesuffix("\n") if self.is_line and isinstance(value, str) else value
+        if type(label) is self._type and label in self.allowed:
             return None
         given = quoted(value) if isinstance(value, str | int) else kind_of(value)
         return f"is {given}; allowed are {', '.join(map(repr, self.allowed))}"
+
+
+_DIGITS = re.compile("0|[1-9][0-9]{0,18}")
+_DIGITS_EXPECTED = "a text of digits without leading zeros"
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,8 @@ class Number:
     """A whole number from `first` to `last`, both included, such as an item's number in its file.
 
     Attributes:
-        is_text: written as a text of decimal digits, as in XML and CSV.
+        is_text: written as a text of decimal digits, as in XML and CSV; in one way only ("6", not "06"), because texts
+            are what duplicates and leaks are found by.
     """
 
     name: str
@@ -123,11 +133,11 @@ class Number:
 
     def problem(self, value: object) -> str | None:
         number = value
-        if self.is_text and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        if self.is_text and isinstance(value, str) and _DIGITS.fullmatch(value):
             number = int(value)
         if type(number) is not int or (self.is_text and number is value):
             given = quoted(value) if isinstance(value, str) else kind_of(value)
-            return f"is {given}; expected {'a text of digits' if self.is_text else 'a whole number'}"
+            return f"is {given}; expected {_DIGITS_EXPECTED if self.is_text else 'a whole number'}"
         if not self.first <= number <= self.last:
             return f"is {quoted(number)}; allowed are {self.first} to {self.last}"
         return None

@@ -23,7 +23,8 @@ from adapter_transfer.tasks.sources import FileLayout, HubParquet, OpenedRows, P
 from adapter_transfer.tasks.task import Task
 from adapter_transfer.tasks.xml_items import read_xml_items
 
-# The usual COPA input: the question is asked in English in every language (XCOPA, Ponti et al. 2020, section 4).
+# The question is asked in English in every language, as in XTREME-R's script (google-research/xtreme@c061466,
+# third_party/run_xcopa.py, which asks "What was the effect?").
 COPA_PROMPTS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
 QUESTIONS = tuple(COPA_PROMPTS)
 

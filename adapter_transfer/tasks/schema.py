@@ -16,7 +16,7 @@ from adapter_transfer.tasks.formats import Example, Format
 
 Row = Mapping[str, Any]
 
-_PROBLEMS_SHOWN = 20
+_PROBLEMS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class RowProblem:
     """Everything that is wrong with one row.
 
     Attributes:
-        ends_file: nothing after it could be read, so that leaving the row out is not enough.
+        ends_file: what follows it could not be read, or not with certainty: leaving the row out is not enough.
     """
 
     place: str
@@ -44,7 +44,7 @@ class RowProblem:
 
 
 class SchemaError(DataError):
-    """Published rows are faulty. Holds every problem; the message shows the first twenty.
+    """Published rows are faulty. Holds every problem; the message shows the first 200.
 
     Args:
         what: whose rows they are, for the message.
@@ -62,7 +62,7 @@ class SchemaError(DataError):
         lines = [f"{self.what}: {number} faulty {'row' if number == 1 else 'rows'}"]
         lines += [f"  {problem}" for problem in self.problems[:_PROBLEMS_SHOWN]]
         if number > _PROBLEMS_SHOWN:
-            lines.append(f"  … and {number - _PROBLEMS_SHOWN} more")
+            lines.append(f"  … and {number - _PROBLEMS_SHOWN} more; `adapter-transfer data show` lists all")
         return "\n".join([*lines, self.hint] if self.hint else lines)
 
 

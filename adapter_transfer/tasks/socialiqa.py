@@ -7,6 +7,7 @@ Published splits are named as in the v1.4 release (`trn`, `dev`, `tst`); the Hub
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -19,33 +20,50 @@ from adapter_transfer.tasks.sources import FileLayout, HubParquet, Part, Source
 from adapter_transfer.tasks.task import Task
 
 
-def _read(row: Row, number: int, label: str, labels: tuple[str, ...]) -> Example:
+def _read(row: Row, number: int, label: OneOf) -> Example:
     first = f"{row['context']} {row['question']}"
     answers = tuple((first, row[answer]) for answer in ("answerA", "answerB", "answerC"))
-    return Example(str(number), answers, labels.index(row[label]))
+    return Example(str(number), answers, label.allowed.index(row[label.name].removesuffix("\n")))
 
 
-def _form(label: str, labels: tuple[str, ...]) -> Form:
+def _form(label: OneOf) -> Form:
     texts = (Text("context"), Text("question"), Text("answerA"), Text("answerB"), Text("answerC"))
-    return Form((*texts, OneOf(label, labels)), partial(_read, label=label, labels=labels), "context")
+    return Form((*texts, label), partial(_read, label=label), "context")
 
 
-_RELEASE = _form("correct", ("A", "B", "C"))
-_NUMBERED = _form("label", ("1", "2", "3"))
+_RELEASE = _form(OneOf("correct", ("A", "B", "C")))
+# Older conversions on the Hub hold the lines of the label files with their ends ("1\n").
+_NUMBERED = _form(OneOf("label", ("1", "2", "3"), is_line=True))
 
 
 def _read_with_labels(path: Path, name: str) -> Iterator[PlacedRow | RowProblem]:
-    """Rows of `dev.jsonl` with the labels of `dev-labels.lst`, a line each, as in the leaderboard's archive."""
-    labels_path, labels_name = (Path(f"{str(p).removesuffix('.jsonl')}-labels.lst") for p in (path, name))
-    labels = [line.decode("ascii", "replace").strip() for _, line in numbered_lines(labels_path, str(labels_name))]
-    while labels and not labels[-1]:
-        labels.pop()
+    """Rows of `dev.jsonl` with the labels of `dev-labels.lst`, a line each, as in the leaderboard's archive.
+
+    Only their order says which label is whose. After a line that is no row (blank, or two of a broken row) that is
+    uncertain, even where both files have as many lines: such a fault cannot be left out.
+    """
+    labels_name = f"{name.removesuffix('.jsonl')}-labels.lst"
+    labels = _read_labels(path.with_name(Path(labels_name).name), labels_name)
     for placed, label in zip_longest(read_jsonl(path, name), labels):
         if placed is None or label is None:
             shorter = name if placed is None else labels_name
-            yield RowProblem(str(shorter), "has fewer rows than the other of the two files", ends_file=True)
+            yield RowProblem(shorter, "has fewer rows than the other of the two files", ends_file=True)
             return
-        yield placed if isinstance(placed, RowProblem) else PlacedRow({**placed.row, "label": label}, placed.place)
+        if isinstance(label, RowProblem):
+            yield label
+        if isinstance(placed, RowProblem):
+            yield replace(placed, ends_file=True)
+        elif isinstance(label, str):
+            yield PlacedRow({**placed.row, "label": label}, placed.place)
+
+
+def _read_labels(path: Path, name: str) -> Iterator[str | RowProblem]:
+    """The label in each line; blank lines at the end are ignored."""
+    labels = [line.decode("ascii", "replace").strip() for _, line in numbered_lines(path, name)]
+    while labels and not labels[-1]:
+        labels.pop()
+    for number, label in enumerate(labels, start=1):
+        yield label or RowProblem(f"{name}:{number}", "a blank line", ends_file=True)
 
 
 def _part(published: str, num_rows: int, archive: str | None = None, on_hub: str | None = None) -> Part:

@@ -72,10 +72,6 @@ class Overlap:
     num_texts: int
     num_premises: int
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.num_items or self.num_texts or self.num_premises)
-
 
 def read_splits(wanted: Iterable[tuple[str, str]], read: Callable[[str, str], ExampleSet]) -> ReadSplits:
     """Reads splits and goes on where one is faulty or missing.

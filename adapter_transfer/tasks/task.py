@@ -17,6 +17,9 @@ from adapter_transfer.tasks.sources import Part, Source
 Split = Literal["train", "validation", "test"]
 Role = Literal["intermediate", "target"]
 
+_CAN_BE_SKIPPED = "Mend them or get the files anew; `--on-bad-row skip` leaves them out and counts them."
+_CANNOT_BE_SKIPPED = "Get the file anew: what follows a fault in it is lost or uncertain, and cannot be skipped over."
+
 
 @dataclass(frozen=True)
 class Task:
@@ -145,8 +148,9 @@ def load_examples(
     checked = check_rows(opened.rows, opened.form, task.format, repairs=repairs)
     folder = f" in {data_dir}" if data_dir is not None and part.package is None else ""
     what = f"{task.name}, {reading.published} in {language!r} ({opened.source}{folder})"
-    if checked.problems and (reading.on_bad_row == "fail" or any(problem.ends_file for problem in checked.problems)):
-        raise SchemaError(what, checked.problems, hint=_hint(reading))
+    ends = any(problem.ends_file for problem in checked.problems)
+    if ends or (checked.problems and reading.on_bad_row == "fail"):
+        raise SchemaError(what, checked.problems, hint=_CANNOT_BE_SKIPPED if ends else _CAN_BE_SKIPPED)
     if not checked.examples:
         raise DataError(f"{what}: there are no examples")
     return ExampleSet(
@@ -162,9 +166,3 @@ def load_examples(
         item_family=task.item_family,
         premises=checked.premises,
     )
-
-
-def _hint(reading: Reading) -> str:
-    if reading.on_bad_row == "skip":
-        return "A file that ends in the middle cannot be skipped over; get it anew."
-    return "Mend them or get the files anew; `--on-bad-row skip` leaves them out and counts them."

@@ -1,7 +1,8 @@
 """XML files of items, as COPA is published: attributes and child elements of each `<item>` are the columns of a row.
 
 Parsed by expat, which knows the line of everything. Nothing outside the file is read: the DTD that COPA names is not
-fetched, and a file that declares entities of its own (the way to blow up a parser) is refused.
+fetched (expat reads neither that nor parameter entities unless it is told to), and a file that declares entities of its
+own (the way to blow up a parser) is refused. Nor does a DTD inside the file add to the items.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class _Items:
 
     def __init__(self, name: str) -> None:
         self.parser = expat.ParserCreate()
-        self.parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
+        # A default of the DTD would stand in for a label that is missing.
+        self.parser.specified_attributes = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
@@ -122,9 +124,7 @@ class _Items:
     def _entity_declared(self, *declaration: object) -> None:
         raise _EntityDeclared(self.parser.CurrentLineNumber)
 
-    def _entity_skipped(self, entity: str, is_parameter: bool) -> None:
-        if is_parameter:
-            return
+    def _entity_skipped(self, entity: str, *_: object) -> None:
         message = f"entity &{entity}; is not defined"
         if self._depth > 1:
             self._wrong.append(message)

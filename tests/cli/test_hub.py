@@ -96,7 +96,7 @@ def test_what_cannot_be_reached_is_said_and_nothing_is_made(loopback_hub, files,
 
 @pytest.mark.slow
 def test_the_files_experiment_through_the_hub_has_the_same_data(loopback_hub, shared_data, tmp_path):
-    """The real rows as parquet from the Hub are the examples that the published files hold."""
+    """The real rows as parquet from the Hub are the examples that the published files hold, and the experiment runs."""
     config = tmp_path / "same.yaml"
     config.write_text(CONFIG.replace("languages: [en, th, ta]\n", ""), "utf-8")
     publish_datasets(loopback_hub, tmp_path / "data", published_rows(shared_data))
@@ -109,3 +109,11 @@ def test_the_files_experiment_through_the_hub_has_the_same_data(loopback_hub, sh
     assert local.returncode == 0, local.stderr
     ids = [{run["id"] for run in json.loads(done.stdout)["runs"]} for done in (online, local)]
     assert ids[0] == ids[1], "a run is what its data is, not where it came from"
+    # And it runs: eleven languages and English, every item, over real parquet and a real checkpoint.
+    options = ("--store", str(tmp_path / "store"), "--device", "cpu", "--threads", "1", "--json")
+    methods = ("--set", "methods=[full, seq_bn, lora]")
+    done = adapter_transfer(loopback_hub, home, "compare", str(config), *options, *methods)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)["results"]
+    assert len(results) == 3 * 2 * 12
+    assert {result["num_items"] for result in results} == {500}

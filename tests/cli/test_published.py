@@ -122,3 +122,23 @@ def test_bad_input(call, files_config, data_dir, tmp_path, changes, code, messag
     answer = call("plan", files_config, *options, *changes)
     assert answer.code == code
     assert message in answer.err
+
+
+@pytest.mark.slow
+def test_xcopa_files_runs_to_its_end_near_chance(call, shared_data, tmp_path):
+    """The shipped configuration on every published file: 50 runs, 5,500 items in eleven languages and 500 in English."""
+    options = ("--data-dir", str(shared_data), "--store", str(tmp_path / "store"))
+    answer = call("compare", "xcopa-files", *options, "--device", "cpu", "--threads", "1", "--json")
+    assert answer.code == 0, answer.err
+    results = json.loads(answer.out)["results"]
+    cells = {(result["precision"], result["method"], result["intermediate"]) for result in results}
+    possible = (("fp32", "full"), ("fp32", "seq_bn"), ("fp32", "lora"), ("nf4", "seq_bn"), ("nf4", "lora"))
+    assert cells == {(*cell, intermediate) for cell in possible for intermediate in ("none", "socialiqa")}
+    assert len(results) == len(cells) * 2 * 12
+    assert {result["num_items"] for result in results} == {500}
+    for cell in cells:
+        correct = [r["num_correct"] for r in results if (r["precision"], r["method"], r["intermediate"]) == cell]
+        # 12,000 answers that are parallel items in 12 languages: as little independent as 500, so 4 standard errors.
+        assert abs(sum(correct) / (500 * len(correct)) - 0.5) < 4 * (0.25 / 500) ** 0.5
+    notes = json.loads(call("plan", "xcopa-files", *options, "--json").out)["notes"]
+    assert any(note.startswith("xcopa: 346 rows had a wrong `question`") for note in notes)

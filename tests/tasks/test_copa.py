@@ -139,6 +139,10 @@ def test_labels_are_joined_only_to_texts_in_the_same_order(tmp_path, fake_hub):
     write_parquet(labels, [{**row, "changed": True} for row in copa_rows(501, "et")[:-1]])
     with pytest.raises(DataError, match="row 8: item 7 has no label in cambridgeltl/xcopa"):
         read("xcopa", "test", "en", None, revisions=revisions)
+    shuffled = [{**row, "idx": idx} for idx, row in enumerate(reversed(copa_rows(501, "et")))]
+    write_parquet(labels, shuffled)
+    with pytest.raises(DataError, match=r"et/test-0.*: row \d: the question is 'cause', but COPA's item 50\d asks for"):
+        read("xcopa", "test", "en", None, revisions=revisions, on_bad_row="skip", question_field="as-published")
     write_parquet(labels, [{**row, "label": 3} for row in copa_rows(501, "et")])
     with pytest.raises(DataError, match=r"et/test-0.*: row 1: column 'label' is 3"):
         read("xcopa", "test", "en", None, revisions=revisions)
@@ -149,6 +153,16 @@ def test_an_item_out_of_its_file_is_refused(data_dir):
     write_file(data_dir / "xcopa/data/et/test.et.jsonl", jsonl([*rows, {**rows[0], "idx": 500}]))
     with pytest.raises(DataError, match=r"test\.et\.jsonl:9: column 'idx' is 500; allowed are 0 to 499"):
         read("xcopa", "test", "et", data_dir)
+
+
+def test_leading_zeros_do_not_hide_that_an_item_stands_twice(data_dir):
+    path = data_dir / "copa" / "copa-test.xml"
+    item = path.read_bytes().split(b"\n\n")[1]
+    path.write_bytes(
+        path.read_bytes().replace(b"</copa-corpus>", item.replace(b'"501"', b'"0501"') + b"</copa-corpus>")
+    )
+    with pytest.raises(DataError, match=r"copa-test\.xml:53: column 'id' is '0501'; expected a text of digits without"):
+        read("xcopa", "test", "en", data_dir)
 
 
 def test_both_tasks_train_on_the_same_items(data_dir):

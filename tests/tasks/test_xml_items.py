@@ -39,12 +39,25 @@ def test_the_named_dtd_is_not_fetched(tmp_path):
     assert outside == RowProblem("items:3", "entity &dog; is not defined")
 
 
+def test_a_dtd_supplies_no_values(tmp_path):
+    declared = '<!ATTLIST item label CDATA "2" id CDATA #IMPLIED><!ATTLIST p lang CDATA "en">'
+    content = f'<!DOCTYPE c [{declared}]>\n<c><item id="1"><p>a</p></item><item id="2" label="1"/></c>'
+    assert [each.row for each in read(tmp_path, content)] == [{"id": "1", "p": "a"}, {"id": "2", "label": "1"}]
+
+
+def test_parameter_entities_are_not_read(tmp_path):
+    """Nor is what is declared after one, because it may depend on it: such an entity is not defined."""
+    content = '<!DOCTYPE c SYSTEM "copa.dtd" [\n%p;\n<!ENTITY dog "cat">]>\n<c><item><p>&dog;</p></item></c>'
+    assert read(tmp_path, content) == [RowProblem("items:4", "entity &dog; is not defined")]
+
+
 @pytest.mark.parametrize(
     "declared",
     [
         '<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;">',
         '<!ENTITY c SYSTEM "file:///etc/hostname">',
         '<!ENTITY % p SYSTEM "http://127.0.0.1:1/x"> %p;',
+        """<!ENTITY % p "<!ENTITY c 'a'>"> %p;""",
     ],
 )
 def test_entities_of_its_own_are_refused(tmp_path, declared):
