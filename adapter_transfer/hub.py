@@ -28,6 +28,7 @@ from adapter_transfer.hub_failures import (
     Wanted,
     explain,
     is_commit,
+    not_listed,
     reason,
     useful_wait,
 )
@@ -80,7 +81,7 @@ def resolve_commit(kind: RepoKind, repo: str, revision: str = "main") -> str:
 def list_files(kind: RepoKind, repo: str, commit: str) -> tuple[str, ...]:
     """The names of all files of a commit, sorted; asked for once and kept in the cache.
 
-    If the Hub cannot be reached and another program filled the cache, they are the files that are there.
+    They are never guessed from the files in the cache, which another program may have filled in part.
 
     Raises:
         HubError: as `resolve_commit`.
@@ -110,7 +111,8 @@ def download_files(
     snapshot = _snapshot(wanted)
     # Plain names need no list of the commit's files to be known as complete.
     if optional or not all((snapshot / pattern).is_file() for pattern in patterns):
-        names = _list_files(wanted)
+        # Whether there is something optional only the whole list tells.
+        names = _list_files(replace(wanted, patterns=()) if optional else wanted)
         _require(wanted, names)
         for name in names:
             if _matches(name, (*patterns, *optional)) and not (snapshot / name).is_file():
@@ -127,10 +129,12 @@ def _list_files(wanted: Wanted) -> tuple[str, ...]:
         return tuple(names)
     try:
         _, listed = _ask(wanted)
-    except HubUnreachableError:
-        listed = _in_cache(wanted)
+    except HubUnreachableError as error:
+        listed = _numbered_files(wanted)
+        if not listed and _are_names(wanted.patterns):
+            raise  # fetching them will do
         if not listed:
-            raise
+            raise not_listed(error, wanted) from error
     return listed
 
 
@@ -149,19 +153,26 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _in_cache(wanted: Wanted) -> tuple[str, ...]:
-    """The files of a commit that are in the cache; none if their numbers show that parts are missing."""
+def _are_names(patterns: Sequence[str]) -> bool:
+    return bool(patterns) and not any(set(pattern) & set("*?[") for pattern in patterns)
+
+
+def _numbered_files(wanted: Wanted) -> tuple[str, ...]:
+    """The wanted files in the cache, if their names tell how many parts there are; none if a part or a match lacks."""
     snapshot = _snapshot(wanted)
-    names = {path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()}
-    for match in filter(None, map(_SHARD.fullmatch, names)):
+    there = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()]
+    names = {name for name in there if _matches(name, wanted.patterns)}
+    for name in names:
+        match = _SHARD.fullmatch(name)
+        if match is None:
+            return ()
         first, _, count, suffix = match.groups(default="")
         # Parquet counts from 0, the parts of weights from 1.
         start = 0 if f"{first}00000-of-{count}{suffix}" in names else 1
         if not {f"{first}{start + part:05}-of-{count}{suffix}" for part in range(int(count))} <= names:
             return ()
-    if names:
-        logger.warning("%s: the Hub cannot be asked whether the %d files in the cache are all", wanted, len(names))
-    return tuple(sorted(names))
+    is_matched = all(any(_matches(name, [pattern]) for name in names) for pattern in wanted.patterns)
+    return tuple(sorted(names)) if is_matched else ()
 
 
 def _ask(wanted: Wanted) -> tuple[str, tuple[str, ...]]:

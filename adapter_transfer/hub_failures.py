@@ -117,6 +117,15 @@ def explain(error: Exception, wanted: Wanted) -> HubError:
     return HubUnreachableError(_unreachable(error, response, wanted))
 
 
+def not_listed(error: HubUnreachableError, wanted: Wanted) -> HubUnreachableError:
+    """The error to raise where a commit's files must be known and the Hub, asked for them, gave no answer."""
+    return HubUnreachableError(
+        f"{wanted}: the Hub cannot be asked which files it has ({reason(error)}), and those in the cache "
+        f"{wanted.cache} may not be all. Run the same command once where the Hub can be reached: it keeps the list in "
+        "the cache, which other programs do not."
+    )
+
+
 def _refused(error: Exception, response: Any, wanted: Wanted) -> str | None:
     """What is wrong with the request, if the Hub answered that something is."""
     status = response.status_code

@@ -269,6 +269,55 @@ def test_offline_a_cache_that_another_program_filled_serves_if_no_part_is_missin
     assert sorted(path.name for path in folder.iterdir()) == names
 
 
+@pytest.mark.parametrize("names", [["0000.parquet", "0001.parquet"], ["train-00000-of-00001.parquet", "train.parquet"]])
+def test_offline_names_that_do_not_tell_how_many_there_are_do_not_serve(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: list[str]
+) -> None:
+    import huggingface_hub
+
+    commit = _serve_shards(hub, tmp_path, [*names, "0002.parquet"])
+    for name in names:
+        huggingface_hub.hf_hub_download("org/data", name, repo_type="dataset")
+    hub.use(monkeypatch, tmp_path / "home", offline=True)
+    with pytest.raises(HubUnreachableError, match=r"cannot be asked which files .* the same command once where"):
+        download_files("dataset", "org/data", commit, ["*.parquet"])
+    hub.use(monkeypatch, tmp_path / "home")
+    list_files("dataset", "org/data", commit)
+    for name in (*names, "0002.parquet"):
+        huggingface_hub.hf_hub_download("org/data", name, repo_type="dataset")
+    _go_offline(hub, monkeypatch, tmp_path)
+    folder = download_files("dataset", "org/data", commit, ["*.parquet"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*names, "0002.parquet"])
+
+
+def test_offline_what_is_optional_is_not_taken_to_be_missing(
+    hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub
+
+    huggingface_hub.hf_hub_download(REPO, "config.json")
+    _go_offline(hub, monkeypatch, tmp_path)
+    assert (download_files("model", REPO, commit, ["config.json"]) / "config.json").is_file()
+    with pytest.raises(HubUnreachableError, match="cannot be asked which files it has"):
+        download_files("model", REPO, commit, ["config.json"], optional=["nested/notes.txt"])
+    with pytest.raises(HubUnreachableError, match=f"fetch it with `hf download {REPO} .* --include model.safetensors`"):
+        download_files("model", REPO, commit, ["model.safetensors"])
+
+
+@pytest.mark.parametrize("is_offline", [True, False])
+def test_the_files_of_a_commit_are_not_guessed_from_the_cache(
+    hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_offline: bool
+) -> None:
+    import huggingface_hub
+
+    huggingface_hub.snapshot_download(REPO)
+    hub.stop()
+    hub.use(monkeypatch, tmp_path / "home", offline=is_offline)
+    told = "HF_HUB_OFFLINE" if is_offline else "Connection refused"
+    with pytest.raises(HubUnreachableError, match=rf"cannot be asked which files it has \(.*{told}.*keeps the list"):
+        list_files("model", REPO, commit)
+
+
 def test_a_cache_that_may_only_be_read_serves(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 

@@ -19,6 +19,7 @@ from adapter_transfer.backbones.checkpoints import (
     checkpoint_json,
     read_config,
 )
+from adapter_transfer.backbones.detours import refuse_detours
 from adapter_transfer.backbones.sizes import ParameterCounts, count_parameters
 from adapter_transfer.canonical import digest
 from adapter_transfer.errors import ConfigError, DataError
@@ -129,7 +130,7 @@ class Backbone:
         """Folder with `config.json` and the weights, downloaded if need be; only where there is a checkpoint.
 
         Raises:
-            DataError: if something of it is missing, or it is not of the declared shape.
+            DataError: if something of it is missing, it is not of the declared shape, or its files lead elsewhere.
         """
         folder = self._checkpoint.folder("weights")
         self._read_config(folder)
@@ -140,10 +141,12 @@ class Backbone:
         """Folder with the tokenizer's files, downloaded if need be; only where it is not trained.
 
         Raises:
-            DataError: if the Hub's repository has none.
+            DataError: if the Hub's repository has none, or its files lead elsewhere (`detours`).
         """
         assert self.tokenizer is not None, f"{self.name} trains its tokenizer"
-        return self.tokenizer.folder("tokenizer")
+        folder = self.tokenizer.folder("tokenizer")
+        self._refuse_detours(folder)
+        return folder
 
     def config_fields(self) -> dict[str, Any]:
         """The model's configuration as in its `config.json` (for a trained tokenizer: at the largest vocabulary).
@@ -151,7 +154,8 @@ class Backbone:
         The Hub's is downloaded; before its revision is resolved, these are the declared fields.
 
         Raises:
-            DataError: if the checkpoint has no readable `config.json`, or is not of the declared shape.
+            DataError: if the checkpoint has no readable `config.json`, is not of the declared shape, or its files lead
+                elsewhere (`detours`).
         """
         if self.config is not None:
             return {**self.config, "vocab_size": self.vocab_size}
@@ -249,11 +253,12 @@ class Backbone:
         return self.model
 
     def _read_config(self, folder: Path) -> dict[str, Any]:
-        """The folder's configuration, if it is of the declared shape."""
+        """The folder's configuration, if it is of the declared shape and nothing beside it leads elsewhere."""
         try:
             fields = read_config(folder)
         except DataError as error:
             raise DataError(f"backbone {self.name!r}: {error}") from None
+        self._refuse_detours(folder)
         architecture = _architecture(fields)
         said = {**_DEFAULTS.get(architecture, {}), **fields, "model_type": architecture}
         wrong = [
@@ -267,6 +272,12 @@ class Backbone:
                 f"{'; '.join(wrong)}. Choose the published revision, or use it as an encoder of your own."
             )
         return fields
+
+    def _refuse_detours(self, folder: Path) -> None:
+        try:
+            refuse_detours(folder)
+        except DataError as error:
+            raise DataError(f"backbone {self.name!r}: {error}") from None
 
 
 def backbone_from_json(value: Mapping[str, Any]) -> Backbone:

@@ -202,7 +202,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: if there is none that can be read.
     """
-    path = folder / CONFIG_FILE
+    return read_fields(folder / CONFIG_FILE)
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """The fields of a JSON object.
+
+    Raises:
+        DataError: if the file holds none that can be read.
+    """
     try:
         fields = json.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -62,8 +62,7 @@ def _read_tokenizer(backbone: Backbone, path: Path) -> PreTrainedTokenizerFast:
     loader: Any = XLMRobertaTokenizerFast if backbone.tokenizer_class == "xlm-roberta" else AutoTokenizer
     what = f"backbone {backbone.name!r}: the tokenizer in {path}"
     try:
-        # Said outright: left open, the library asks on the terminal whether to run the code of a repository.
-        tokenizer = loader.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        tokenizer = loader.from_pretrained(path, local_files_only=True)
     except Exception as error:  # OSError, ValueError, KeyError, TypeError, ImportError, and tokenizers' bare Exception
         raise DataError(f"{what} cannot be loaded ({error})") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):

@@ -95,7 +95,8 @@ class DoRASettings(_LowRankPlaces):
     """A low-rank update of directions beside a learned magnitude (Liu et al. 2024, arXiv 2402.09353).
 
     There is no alpha: it is r. The library divides by the norm of W + BA whatever alpha is, so that with another alpha
-    it would not be the norm of what is applied.
+    it would not be the norm of what is applied. And it multiplies all that a projection gives out, bias included, by
+    magnitude / norm, where the paper rescales the weight alone.
     """
 
     r: Rank = 8

@@ -56,8 +56,9 @@ _QUANTIZATION_MARKS = (
 
 
 def _sum(*names: str) -> AdapterCompositionBlock:
-    # The library averages; an average of n adapters, each taken n times, is their sum.
-    return Average(*names, weights=[float(len(names))] * len(names), normalize_weights=False)
+    # The library averages; an average of n adapters, each taken n times, is their sum. The weights are whole numbers
+    # because the library makes a tensor of them: one of fp32 would make fp32 of what is bf16 or fp16.
+    return Average(*names, weights=[len(names)] * len(names), normalize_weights=False)
 
 
 _BLOCKS: dict[str, Callable[..., AdapterCompositionBlock]] = {"stack": Stack, "sum": _sum}
@@ -119,6 +120,8 @@ def with_flexible_heads(body: PreTrainedModel) -> Any:
     kind = body.config.model_type
     if kind not in _MODEL_CLASSES:
         raise DataError(f"architecture {kind!r} is not supported; supported: {', '.join(_MODEL_CLASSES)}")
+    # A checkpoint with heads of its own would bring them along, with random weights.
+    body.config.prediction_heads = {}
     adapters.init(body)
     if is_quantized(body):
         # The library has put layers of its own in place of some, with the switch of fact B at its default again.
@@ -132,9 +135,6 @@ def with_flexible_heads(body: PreTrainedModel) -> Any:
     for mark in _QUANTIZATION_MARKS:
         if hasattr(body, mark):
             setattr(model, mark, getattr(body, mark))
-    # A checkpoint with a language-model head would bring a trainable head of vocabulary size along.
-    for name in list(model.heads):
-        model.delete_head(name)
     return model
 
 

@@ -182,6 +182,20 @@ def test_the_hub_gives_each_part_alone_and_once(hub, encoder, tmp_path, monkeypa
     assert hub.requests == []
 
 
+def test_a_cache_that_another_program_filled_in_part_is_not_a_whole_tokenizer(hub, encoder, monkeypatch, tmp_path):
+    import huggingface_hub
+
+    # Without its tokenizer_config.json a cased BERT would go on uncased, as the same commit.
+    place = HubModel("org/bert", commit=hub.add_model("org/bert", encoder("bert")))
+    for name in ("config.json", "vocab.txt", "model.safetensors"):
+        huggingface_hub.hf_hub_download("org/bert", name)
+    hub.use(monkeypatch, tmp_path / "hf", offline=True)
+    assert place.folder("config")
+    for part in ("tokenizer", "weights"):
+        with pytest.raises(DataError, match="cannot be asked which files it has"):
+            place.folder(part)
+
+
 def test_the_hub_gives_sharded_weights(hub, sharded):
     (sharded / "config.json").write_text("{}")
     place = HubModel("org/sharded", commit=hub.add_model("org/sharded", sharded))

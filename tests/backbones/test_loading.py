@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel
 
 from adapter_transfer.backbones.backbone import Backbone
@@ -78,12 +80,45 @@ def test_a_pickle_brings_no_code(tmp_path):
     assert not (tmp_path / "harm").exists()
 
 
-def test_damaged_safetensors_are_not_replaced_by_the_pickle_beside_them(tmp_path):
-    saved(tmp_path, as_pickle=True)
+def test_quantized_weights_do_not_pass_for_others(tmp_path):
+    saved(tmp_path / "plain", as_pickle=False)
+    body = load_body(backbone_in(tmp_path / "plain"), precision="int8", device=CPU, vocab_size=60)
+    body.save_pretrained(tmp_path / "int8")
+    with pytest.raises(DataError, match=r"int8 has quantized weights, and precision fp32 was asked for"):
+        load_body(BACKBONES["nano"], device=CPU, vocab_size=60, trained_dir=tmp_path / "int8")
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
+@pytest.mark.parametrize("said", ["eager", "kernels-community/flash-attn"])
+def test_a_checkpoint_does_not_choose_how_attention_is_computed(tmp_path, weights, said):
     saved(tmp_path, as_pickle=False)
-    (tmp_path / "model.safetensors").write_bytes(b"cut short")
-    with pytest.raises(DataError, match=r"'own'.*cannot be loaded"):
-        load_body(backbone_in(tmp_path), device=CPU, vocab_size=60)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"_attn_implementation": said}))
+    body = load_body(replace(backbone_in(tmp_path), weights=weights), device=CPU, vocab_size=60)
+    assert body.config._attn_implementation == "sdpa"
+    assert type(body.encoder.layer[0].attention.self).__name__ == "XLMRobertaSdpaSelfAttention"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8", "nf4"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("place", ["encoder.layer.1.attention.self.key.weight", "embeddings.LayerNorm.bias"])
+def test_weights_that_are_not_finite_are_refused(tmp_path, precision, value, place):
+    saved(tmp_path, as_pickle=False)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors[place].view(-1)[7] = value
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DataError, match=f"'own': .* weights that are not finite: .*{place.removesuffix('.weight')}"):
+        load_body(backbone_in(tmp_path), precision=precision, device=CPU, vocab_size=60)
+
+
+def test_weights_beyond_what_a_precision_holds_are_refused(tmp_path):
+    saved(tmp_path, as_pickle=False)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["embeddings.LayerNorm.bias"][3] = 70_000
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    load_body(backbone_in(tmp_path), precision="bf16", device=CPU, vocab_size=60)
+    with pytest.raises(DataError, match=r"in fp16 .*not finite: embeddings\.LayerNorm\.bias"):
+        load_body(backbone_in(tmp_path), precision="fp16", device=CPU, vocab_size=60)
 
 
 def test_dropout_and_the_padding_id_are_set_where_they_are_said(tmp_path):
@@ -92,6 +127,17 @@ def test_dropout_and_the_padding_id_are_set_where_they_are_said(tmp_path):
     body = load_body(own, device=CPU, vocab_size=60, dropout=0.3)
     assert body.embeddings.word_embeddings.padding_idx == 4
     assert {module.p for module in body.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
+@pytest.mark.parametrize(("given", "expected"), [(0.3, 0.3), (0.0, 0.0), (None, 0.5)])
+def test_dropout_is_that_of_heads_too(tmp_path, weights, given, expected):
+    saved(tmp_path, as_pickle=False)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"classifier_dropout": 0.5}))
+    backbone = replace(backbone_in(tmp_path), weights=weights)
+    body = load_body(backbone, device=CPU, vocab_size=60, dropout=given)
+    assert body.config.classifier_dropout == expected
 
 
 @pytest.mark.parametrize("has_bf16", [True, False])

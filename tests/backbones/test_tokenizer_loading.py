@@ -86,15 +86,6 @@ def test_a_slow_tokenizer_is_refused(folder):
         load_tokenizer(own_backbone(str(path)))
 
 
-def test_a_tokenizer_with_code_of_its_own_is_refused(folder):
-    path = folder("bert")
-    config = {"tokenizer_class": "MineFast", "auto_map": {"AutoTokenizer": [None, "mine.MineFast"]}}
-    (path / "tokenizer_config.json").write_text(json.dumps(config))
-    (path / "mine.py").write_text("raise SystemExit('this code must not run')")
-    with pytest.raises(DataError, match="cannot be loaded"):
-        load_tokenizer(own_backbone(str(path)))
-
-
 @pytest.mark.parametrize("content", ["{", "{}", '{"model": {"type": "Unigram"}}'])
 def test_a_damaged_tokenizer_is_refused(folder, content):
     path = folder("xlm-roberta")

@@ -80,6 +80,14 @@ def trained(tmp_path, method, *parts, head="micro-copa"):
     return model, made
 
 
+@pytest.mark.parametrize("said", [{"lm": {"head_type": "masked_lm", "vocab_size": 9}}, {"x": {"head_type": "no"}}, 3])
+def test_a_checkpoint_brings_no_heads(said):
+    body = load_body(BACKBONES["nano"], device=CPU, vocab_size=9)
+    body.config.prediction_heads = said
+    model = with_flexible_heads(body)
+    assert (len(model.heads), model.config.prediction_heads) == (0, {})
+
+
 PLAIN_ADAPTER = """
 import sys, json, torch, adapters
 from transformers import AutoConfig

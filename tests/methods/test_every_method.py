@@ -398,17 +398,20 @@ def test_taking_it_off_leaves_the_body_as_it_was(new_model, method):
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-@each_method
+@pytest.mark.parametrize("case", [case for case in CASES if case.encoder == "xlm-roberta"], ids=lambda case: case.id)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_frozen_weights_of_half_precision_leave_the_adapter_in_fp32(new_model, method, dtype):
-    model = new_model(dtype=dtype)
-    assembly = Case(method, "none").assembly(AdapterPart("target", trains=True))
+def test_frozen_weights_of_half_precision_leave_the_adapters_in_fp32(trained, new_model, case, dtype):
+    model = new_model(case.encoder, dtype=dtype)
+    parts = trained(case).assembly.adapters
+    assembly = case.assembly(*parts)
     assemble(model, assembly)
-    before = {name: value.detach().clone() for name, value in adapter_weights(model, "target").items()}
-    assert {value.dtype for value in adapter_state(model, "target").values()} == {torch.float32}
+    names = [part.name for part in parts]
+    before = {key: value.detach().clone() for name in names for key, value in adapter_weights(model, name).items()}
     train(model, assembly, autocast=dtype)
-    assert all(not torch.equal(value, before[name]) for name, value in adapter_weights(model, "target").items())
-    assert {value.dtype for value in adapter_state(model, "target").values()} == {torch.float32}
+    after = {key: value for name in names for key, value in adapter_weights(model, name).items()}
+    moved = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert moved == {key for part in parts if part.trains for key in adapter_weights(model, part.name)}
+    assert {value.dtype for name in names for value in adapter_state(model, name).values()} == {torch.float32}
 
 
 @each_method
