@@ -126,7 +126,7 @@ def test_bad_input(call, files_config, data_dir, tmp_path, changes, code, messag
 
 @pytest.mark.slow
 def test_xcopa_files_runs_to_its_end_near_chance(call, shared_data, tmp_path):
-    """The shipped configuration on every published file: 50 runs, 5,500 items in eleven languages and 500 in English."""
+    """The shipped configuration on every published file: 50 runs, 5,500 items in eleven languages, 500 in English."""
     options = ("--data-dir", str(shared_data), "--store", str(tmp_path / "store"))
     answer = call("compare", "xcopa-files", *options, "--device", "cpu", "--threads", "1", "--json")
     assert answer.code == 0, answer.err

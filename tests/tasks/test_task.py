@@ -111,12 +111,12 @@ def test_faulty_rows_stop_everything_or_are_left_out_and_counted(micro_copa):
 
 
 def test_a_long_list_of_problems_is_kept_whole_and_shown_in_part(micro_copa):
-    rows = [{**COPA_ROW, "label": 2, "idx": number} for number in range(50)]
+    rows = [{**COPA_ROW, "label": 2, "idx": number} for number in range(250)]
     with pytest.raises(SchemaError) as caught:
         load_examples(micro_copa(*rows), "test", "en")
     error = pickle.loads(pickle.dumps(caught.value))  # workers send it to the process that asked
     assert str(error) == str(caught.value)
-    assert len(error.problems) == 50
-    assert "here:20:" in str(error)
-    assert "here:21:" not in str(error)
-    assert "… and 30 more" in str(error)
+    assert len(error.problems) == 250
+    assert "here:200:" in str(error)
+    assert "here:201:" not in str(error)
+    assert "… and 50 more" in str(error)
