@@ -21,6 +21,7 @@ from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import errors, print_json, print_table
 from adapter_transfer_cli.sources import open_sources
+from adapter_transfer_cli.stores import existing_store
 
 _CHOICES: Mapping[str, Collection[str]] = {
     "backbone": BACKBONES,
@@ -66,9 +67,10 @@ def results(
         "target": target,
     }
     experiment = None if config is None else read_experiment(config, overrides)
-    opened = Store.open(store, create=False)
-    there = read_results(opened)
+    existing = existing_store(store)
+    there = read_results(existing) if existing is not None else []
     wanted = {**_checked(named, there), "language": expand_languages(language or ()), "seed": seed}
+    opened = Store.open(store, create=False)  # says that there is none, after what is wrong with the call
     found = [r for r in there if all(not v or getattr(r, key) in v for key, v in wanted.items())]
     if config is None or experiment is None:
         found = without_repeats(found)
