@@ -218,9 +218,9 @@ def _language_panel(
 def _language_spec(
     languages: tuple[str, ...], series: tuple[str, ...], domain: tuple[float, float], scale: _Scale
 ) -> dict[str, Any]:
-    y = alt.Y("language:N", sort=languages, axis=alt.Axis(title=None, domain=False, ticks=False, labelLimit=110))
+    y = alt.Y("language:N", sort=languages, axis=alt.Axis(title=None, domain=False, ticks=False, labelLimit=170))
     offset = alt.YOffset("intermediate:N", sort=series)
-    x_axis = alt.Axis(title="accuracy, %", tickCount=5)
+    x_axis = alt.Axis(title="accuracy, %", tickCount=5, labelOverlap="greedy", labelSeparation=6)
     x_scale = alt.Scale(domain=domain, nice=False, zero=False)
     colour, shape = scale.encodings("intermediate")
     tooltip = ["language:N", "intermediate:N", "seed:O", alt.Tooltip("accuracy:Q", format=".1f")]
