@@ -156,8 +156,8 @@ class Part:
         tried = ", ".join(layout.pattern.format(language=language) for layout in self.files)
         missing = f"looked for {tried}" if tried else "it is published on the Hub only"
         raise DataError(
-            f"task {task!r}: {data_dir} does not hold the published split {self.published!r} in {language!r}: {missing}. "
-            "Where another published split is to serve in its place, a configuration says so with `splits`."
+            f"task {task!r}: {data_dir} does not hold the published split {self.published!r} in {language!r}: "
+            f"{missing}. Where another published split is to serve in its place, a configuration says so with `splits`."
         )
 
 
