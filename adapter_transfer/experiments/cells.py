@@ -122,10 +122,11 @@ class CellBuilder:
         method, backbone = self.choice.name, self.declaration.name
         recipes = recipes_for(phase=phase, method=method, backbone=backbone, task=task.name)
         rules = (*(recipe.rule for recipe in recipes), *self.experiment.rules)
-        settings = resolve_training(rules, phase=phase, method=method, backbone=backbone, task=task.name)
         tune = self.experiment.tune
-        if self.trial is not None and tune is not None and phase in tune.phases:
-            settings = TrainingSettings(**{**settings.model_dump(), **self.trial.changes()})
+        changes = self.trial.changes() if self.trial is not None and tune is not None and phase in tune.phases else {}
+        settings = resolve_training(
+            rules, phase=phase, method=method, backbone=backbone, task=task.name, changes=changes
+        )
         longest = self.declaration.max_length
         if settings.max_length > longest:
             raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
@@ -112,9 +112,15 @@ TrainingRule: type[RuleBase] = create_model("TrainingRule", __base__=RuleBase, *
 
 
 def resolve_training(
-    rules: Sequence[RuleBase], *, phase: Phase, method: str, backbone: str, task: str
+    rules: Sequence[RuleBase],
+    *,
+    phase: Phase,
+    method: str,
+    backbone: str,
+    task: str,
+    changes: Mapping[str, Any] | None = None,
 ) -> TrainingSettings:
-    """The hyper-parameters of one training: defaults, then every rule that matches, in order.
+    """The hyper-parameters of one training: defaults, then every rule that matches, in order, then `changes`.
 
     Raises:
         ConfigError: if no rule sets the learning rate.
@@ -124,6 +130,7 @@ def resolve_training(
     for rule in rules:
         if rule.when.matches(given):
             values |= rule.changes()
+    values |= changes or {}
     if values.get("learning_rate") is None:
         where = ", ".join(f"{key} {value!r}" for key, value in given.items())
         raise ConfigError(

@@ -131,6 +131,17 @@ def test_a_failure_of_the_machine_is_no_answer(small, tmp_path):
     assert second.id in {spec.id for spec in plan.todo}
 
 
+def test_trials_may_set_what_no_rule_sets(small):
+    plan = make_plan(
+        small(
+            TRIALS.replace("[{}, ", "[{learning_rate: 5e-3}, "), "training=[]", "methods=[full]", "intermediates=[none]"
+        )
+    )
+    assert {run.spec.training.learning_rate for run in plan.runs} == {1e-4, 1e-3}
+    with pytest.raises(ConfigError, match="no rule sets learning_rate"):
+        make_plan(small(TRIALS, "training=[]", "methods=[full]"))  # the intermediate is not searched
+
+
 def test_an_intermediate_that_results_stand_on_is_no_trial(small):
     runs = make_plan(small(TRIALS, "methods=[full]")).runs
     assert {run.spec.phase: run.is_trial for run in runs} == {"intermediate": False, "target": True}
