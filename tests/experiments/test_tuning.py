@@ -132,11 +132,7 @@ def test_a_failure_of_the_machine_is_no_answer(small, tmp_path):
 
 
 def test_trials_may_set_what_no_rule_sets(small):
-    plan = make_plan(
-        small(
-            TRIALS.replace("[{}, ", "[{learning_rate: 5e-3}, "), "training=[]", "methods=[full]", "intermediates=[none]"
-        )
-    )
+    plan = make_plan(small(TRIALS, "training=[]", "methods=[full]", "intermediates=[none]"))
     assert {run.spec.training.learning_rate for run in plan.runs} == {1e-4, 1e-3}
     with pytest.raises(ConfigError, match="no rule sets learning_rate"):
         make_plan(small(TRIALS, "training=[]", "methods=[full]"))  # the intermediate is not searched
