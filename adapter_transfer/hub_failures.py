@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -66,15 +65,6 @@ class Wanted:
     def page(self) -> str:
         """Its address for a browser."""
         return f"{self.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
-
-    @property
-    def command(self) -> str:
-        """The shell command that puts it into the cache."""
-        words = ["hf", "download", self.repo]
-        words += ["--repo-type", "dataset"] if self.kind == "dataset" else []
-        words += ["--revision", self.revision] if self.revision != "main" else []
-        words += ["--include", *self.patterns] if self.patterns else []
-        return shlex.join(words)
 
 
 def is_commit(revision: str) -> bool:
@@ -167,7 +157,8 @@ def _without_answer(error: Exception, wanted: Wanted) -> str | None:
 
 
 def _unreachable(error: Exception, response: Any, wanted: Wanted) -> str:
-    fetch = f"run the same command once where the Hub can be reached, or fetch it with `{wanted.command}`."
+    # Not with `hf download`: what another program fetched may not be all, and nobody could tell.
+    fetch = "run the same command once where the Hub can be reached; its cache can be copied."
     if _is(error, "OfflineModeIsEnabled"):
         where = f"{wanted} is not in the cache {wanted.cache}"
         return f"{where}, and HF_HUB_OFFLINE forbids to ask the Hub. Unset it and {fetch}"
