@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from adapter_transfer.backbones.zoo import Backbone, Precision
-from adapter_transfer.canonical import digest
 from adapter_transfer.errors import ConfigError, ImpossibleError
 from adapter_transfer.experiments.choices import MethodChoice
-from adapter_transfer.experiments.data import TRAINING_LANGUAGE, TRAINING_SPLITS, DataReader, SplitRef
+from adapter_transfer.experiments.data import TRAINING_LANGUAGE, TRAINING_SPLITS, DataReader, SplitRef, texts_digest
 from adapter_transfer.experiments.experiment import NO_TARGET, Experiment
 from adapter_transfer.experiments.runs import HeadStart, RunSpec, evaluation_alone, evaluation_of
 from adapter_transfer.experiments.tune import TrialBase
@@ -46,7 +45,7 @@ class CellBuilder:
         """The backbone with its revisions resolved: asked for only where the cell can be run."""
         return self.declared.pinned(self.commit)
 
-    def with_trial(self, trial: TrialBase | None) -> CellBuilder:
+    def with_trial(self, trial: TrialBase) -> CellBuilder:
         """The same with other settings."""
         return replace(self, trial=trial)
 
@@ -176,8 +175,7 @@ class CellBuilder:
     @cached_property
     def backbone_digest(self) -> str:
         """Of weights, configuration and tokenizer."""
-        data = self._tokenizer_data
-        return self.declaration.digest(digest([ref.digest for ref in data]) if data else None)
+        return self.declaration.digest(texts_digest(self._tokenizer_data))
 
 
 def experiment_splits(experiment: Experiment) -> Iterator[tuple[Task, Split, str]]:

@@ -6,12 +6,13 @@ needed to read the same examples again; its digest says whether they are the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from adapter_transfer.canonical import digest
 from adapter_transfer.errors import ConfigError, DataError
 from adapter_transfer.hub import HubError
 from adapter_transfer.hub_lock import Resolver
@@ -200,22 +201,17 @@ def _shared(one: SplitRef, other: SplitRef, data_dir: Path | None) -> str:
     return f"{len(shared)} items, for example {', '.join(shared[:3])}" if shared else ""
 
 
-def data_notes(refs: Iterable[SplitRef], declared: Callable[[str, Split], str]) -> tuple[str, ...]:
-    """What people should know of the data that was read: mapped splits, repaired and skipped rows.
-
-    Args:
-        refs: every split that is read.
-        declared: task and split → the published split that the task itself names.
-    """
+def data_notes(refs: Iterable[SplitRef]) -> tuple[str, ...]:
+    """What people should know of the data that was read: mapped splits, repaired and skipped rows."""
     distinct = list(dict.fromkeys(refs))
-    return (*_mapped(distinct, declared), *_counted(distinct))
+    return (*_mapped(distinct), *_counted(distinct))
 
 
-def _mapped(refs: Sequence[SplitRef], declared: Callable[[str, Split], str]) -> Iterator[str]:
+def _mapped(refs: Sequence[SplitRef]) -> Iterator[str]:
     told = dict.fromkeys(
         (ref.task, ref.split, ref.reading.published)
         for ref in refs
-        if ref.reading is not None and ref.reading.published != declared(ref.task, ref.split)
+        if ref.reading is not None and ref.reading.published != TASKS[ref.task].splits[ref.split]
     )
     for task, split, published in told:
         yield f"{task}: the configuration takes the published split {published!r} as {split}."
@@ -229,23 +225,33 @@ def _counted(refs: Sequence[SplitRef]) -> Iterator[str]:
             yield f"{ref.name}: {found:,} rows, but {part.num_rows:,} are published. Is the file whole?"
     for task in dict.fromkeys(ref.task for ref in refs):
         of_task = [ref for ref in refs if ref.task == task]
-        repaired = {(ref.split, ref.language): ref.num_repaired for ref in of_task if ref.num_repaired}
+        repaired = _by_split({ref: ref.num_repaired for ref in of_task})
         if repaired:
-            each = ", ".join(f"{language} {split} {number}" for (split, language), number in sorted(repaired.items()))
             yield (
-                f"{task}: {sum(repaired.values())} rows had a wrong `question` upstream and were repaired ({each}); "
+                f"{task}: {repaired[0]} rows had a wrong `question` upstream and were repaired ({repaired[1]}); "
                 "question_field: as-published leaves them."
             )
         if any(ref.reading is not None and ref.reading.question_field == "as-published" for ref in of_task):
             yield f"{task}: `question` is used as published, wrong values included (question_field: as-published)."
-        skipped = {(ref.split, ref.language): ref.num_skipped for ref in of_task if ref.num_skipped}
+        skipped = _by_split({ref: ref.num_skipped for ref in of_task})
         if skipped:
-            each = ", ".join(f"{language} {split} {number}" for (split, language), number in sorted(skipped.items()))
-            yield f"{task}: {sum(skipped.values())} rows could not be read and were left out ({each})."
+            yield f"{task}: {skipped[0]} rows could not be read and were left out ({skipped[1]})."
+
+
+def _by_split(numbers: Mapping[SplitRef, int]) -> tuple[int, str] | None:
+    """The sum of rows, and those of each split in words; None where there are none."""
+    there = {(ref.split, ref.language): number for ref, number in numbers.items() if number}
+    each = ", ".join(f"{language} {split} {number}" for (split, language), number in sorted(there.items()))
+    return (sum(there.values()), each) if there else None
 
 
 def _published(ref: SplitRef) -> str:
     return repr(ref.reading.published) if ref.reading is not None else ref.split
+
+
+def texts_digest(refs: Sequence[SplitRef]) -> str | None:
+    """SHA-256 of the text that a tokenizer of our own is trained on, in its order; None where there is none."""
+    return digest([ref.digest for ref in refs]) if refs else None
 
 
 def refs_to_json(refs: Iterable[SplitRef]) -> dict[str, dict[str, Any]]:

@@ -50,7 +50,7 @@ def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = (), so
     refs = [make_ref(task, "test", code, task.splits["test"], question_field, found) for code in codes]
     require_no_leak(seen, refs, found.data_dir)
     spec = evaluation_of(trained, refs)
-    notes = data_notes(refs, lambda task, split: TASKS[task].splits[split])
+    notes = data_notes(refs)
     return Plan(f"evaluation of {run_id[:12]}", (planned_run(store, spec),), (), notes=notes)
 
 

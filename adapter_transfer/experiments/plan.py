@@ -18,7 +18,6 @@ from adapter_transfer.experiments.store import Store
 from adapter_transfer.experiments.tune import Tune
 from adapter_transfer.experiments.tuning import Selection, search_cell
 from adapter_transfer.methods.composition import CompositionRequest
-from adapter_transfer.tasks.catalog import TASKS
 
 PlanStatus = Literal["done", "failed", "partial", "damaged", "todo", "impossible"]
 
@@ -244,7 +243,7 @@ class _Drawing:
             selections=tuple(self.selections),
             num_pending=len(self.followers - self.specs.keys()),
             notes=(
-                *data_notes([*trained, *tested], lambda task, split: TASKS[task].splits[split]),
+                *data_notes([*trained, *tested]),
                 *dict.fromkeys(_shortened(ordered)),
             ),
             warnings=experiment_caveats(ordered, self.experiment.tune),

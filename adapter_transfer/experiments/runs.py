@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from adapter_transfer.backbones.zoo import BACKBONES, Backbone, Precision, backbone_from_json
 from adapter_transfer.canonical import digest
-from adapter_transfer.experiments.data import SplitRef, refs_from_json, refs_to_json
+from adapter_transfer.experiments.data import SplitRef, refs_from_json, refs_to_json, texts_digest
 from adapter_transfer.methods.composition import ResolvedComposition
 from adapter_transfer.training.settings import TrainingSettings
 
@@ -83,7 +83,7 @@ class RunSpec:
     @property
     def texts_digest(self) -> str | None:
         """Of the text that a tokenizer of our own is trained on; None where the backbone has one."""
-        return digest([ref.digest for ref in self.tokenizer_data]) if self.tokenizer_data else None
+        return texts_digest(self.tokenizer_data)
 
     @property
     def id(self) -> str:

@@ -8,20 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from small_experiment import SMALL
 
 from adapter_transfer_cli.main import main
-
-SMALL = """
-name: small
-backbones: [nano]
-methods: [{name: seq_bn, settings: {reduction_factor: 4}}]
-intermediates: [none, next-event]
-target: micro-copa
-languages: [en, qa]
-seeds: [1]
-training:
-  - {learning_rate: 1e-3, batch_size: 8, epochs: 1, max_length: 64, max_train_examples: 16}
-"""
 
 
 @dataclass

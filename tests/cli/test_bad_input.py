@@ -8,18 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-SMALL = """
-name: small
-backbones: [nano]
-methods: [{name: seq_bn, settings: {reduction_factor: 4}}]
-intermediates: [none, next-event]
-target: micro-copa
-languages: [en, qa]
-seeds: [1]
-training:
-  - {learning_rate: 1e-3, batch_size: 8, epochs: 1, max_length: 64, max_train_examples: 16}
-"""
+from small_experiment import SMALL
 
 
 def bad_yaml(tmp_path: Path, text: str) -> str:

@@ -15,7 +15,6 @@ from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.results import read_results, without_repeats
 from adapter_transfer.experiments.store import Store
-from adapter_transfer.tasks.catalog import TASKS
 
 XCOPA = (
     "backbones=[real-text-random]",
@@ -88,8 +87,8 @@ def test_notes_count_what_was_found(small, sources):
     plan = make_plan(small(*XCOPA, "intermediates=[none, socialiqa]"), sources=sources)
     refs = [ref for run in plan.runs for ref in run.spec.data]
     assert refs_from_json(refs_to_json(refs)) == tuple({ref.name: ref for ref in refs}.values())
-    notes = data_notes(refs, lambda task, split: TASKS[task].splits[split])
+    notes = data_notes(refs)
     assert "xcopa/test/th: 8 rows, but 500 are published. Is the file whole?" in notes
     assert "socialiqa: the configuration takes the published split 'dev' as train." in notes
     whole = [replace(ref, num_examples=500) for ref in refs if ref.split == "test"]
-    assert not [note for note in data_notes(whole, lambda task, split: TASKS[task].splits[split]) if "whole" in note]
+    assert not [note for note in data_notes(whole) if "whole" in note]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from small_experiment import artifact_digests
 
 from adapter_transfer.experiments.evaluation import evaluation_plan
 from adapter_transfer.experiments.events import RunDone, RunFailed, RunSkipped
@@ -32,16 +33,6 @@ def run(experiment, folder, **changes):
     events = []
     outcome = execute(plan, store, replace(MACHINE, **changes), tell=events.append)
     return store, plan, outcome, events
-
-
-def artifact_digests(store: Store) -> dict[str, str]:
-    """Run and file → digest, of every artifact and prediction."""
-    return {
-        f"{run_id}/{name}": file.sha256
-        for run_id in store.run_ids()
-        for name, file in store.verify(run_id).files.items()
-        if name.startswith("artifact/") or name == "predictions.parquet"
-    }
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_experiment import artifact_digests
 
 from adapter_transfer.backbones.checkpoints import LocalFolder
 from adapter_transfer.backbones.zoo import BACKBONES
@@ -89,16 +90,6 @@ def plan_of(store: Store, *intermediates: str, **changes: object) -> Plan:
     plan = make_plan(experiment, store)
     runs = [run for run in plan.runs if not intermediates or run.spec.intermediate in intermediates]
     return Plan(plan.name, tuple(runs), ())
-
-
-def results(store: Store) -> dict[str, str]:
-    """Run and file → digest, of every artifact and prediction."""
-    return {
-        f"{run_id}/{name}": file.sha256
-        for run_id in store.run_ids()
-        for name, file in store.verify(run_id).files.items()
-        if name.startswith("artifact/") or name == "predictions.parquet"
-    }
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +232,7 @@ def test_workers_end_with_their_parent_and_the_same_command_goes_on(undisturbed,
     assert "partial" in statuses
     assert statuses <= {"partial", "done"}  # an interruption is no failure
     assert not execute(plan_of(store), store, MACHINE).failed
-    assert results(store) == results(undisturbed)
+    assert artifact_digests(store) == artifact_digests(undisturbed)
 
 
 def test_an_interruption_between_artifact_and_manifest(undisturbed, store, monkeypatch):
@@ -262,8 +253,8 @@ def test_an_interruption_between_artifact_and_manifest(undisturbed, store, monke
         assert list(store.statuses().values()).count("done") == num_done
     assert not execute(plan_of(store, "none"), store, MACHINE).failed
     assert len(calls) == 4
-    assert results(store)
-    assert results(store).items() <= results(undisturbed).items()
+    assert artifact_digests(store)
+    assert artifact_digests(store).items() <= artifact_digests(undisturbed).items()
 
 
 @pytest.mark.parametrize("changed", ["model/model.safetensors", "model/config.json", "tokenizer/tokenizer.json"])
