@@ -38,6 +38,7 @@ __all__ = [
     "HubUnreachableError",
     "NoSuchFileError",
     "RepoKind",
+    "cached_file",
     "download_files",
     "is_commit",
     "list_files",
@@ -118,6 +119,12 @@ def download_files(
             if _matches(name, (*patterns, *optional)) and not (snapshot / name).is_file():
                 _download(wanted, name)
     return snapshot
+
+
+def cached_file(kind: RepoKind, repo: str, commit: str, name: str) -> Path | None:
+    """A file of a commit where it lies in the cache already; None where it does not. Nothing is asked or downloaded."""
+    path = _snapshot(_wanted(kind, repo, commit)) / name
+    return path if path.is_file() else None
 
 
 def _list_files(wanted: Wanted) -> tuple[str, ...]:

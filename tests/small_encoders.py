@@ -18,6 +18,8 @@ from transformers import (
     RobertaTokenizerFast,
     XLMRobertaConfig,
     XLMRobertaModel,
+    XLMRobertaXLConfig,
+    XLMRobertaXLModel,
 )
 
 from adapter_transfer.backbones.tokenizers import train_tokenizer
@@ -42,6 +44,14 @@ def xlm_roberta(folder: Path, **options: object) -> Path:
     tokenizer.save_pretrained(folder)
     config = XLMRobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=40, type_vocab_size=1, **SHAPE)
     return save(XLMRobertaModel, config, folder, **options)
+
+
+def xlm_roberta_xl(folder: Path, **options: object) -> Path:
+    """As facebook/xlm-roberta-xl: pre-LN, one token type, and more rows in the table than the tokenizer has tokens."""
+    tokenizer = train_tokenizer(LINES, 60)
+    tokenizer.save_pretrained(folder)
+    config = XLMRobertaXLConfig(vocab_size=len(tokenizer) + 9, max_position_embeddings=40, **SHAPE)
+    return save(XLMRobertaXLModel, config, folder, **options)
 
 
 def roberta(folder: Path) -> Path:
@@ -81,4 +91,10 @@ def mminilm(folder: Path) -> Path:
     return save(BertModel, BertConfig(vocab_size=99, max_position_embeddings=40, **SHAPE), folder)
 
 
-ENCODERS: dict[str, Save] = {"xlm-roberta": xlm_roberta, "roberta": roberta, "bert": bert, "mminilm": mminilm}
+ENCODERS: dict[str, Save] = {
+    "xlm-roberta": xlm_roberta,
+    "roberta": roberta,
+    "bert": bert,
+    "mminilm": mminilm,
+    "xlm-roberta-xl": xlm_roberta_xl,
+}

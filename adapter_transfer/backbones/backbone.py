@@ -27,7 +27,7 @@ from adapter_transfer.errors import ConfigError, DataError
 Weights = Literal["pretrained", "random"]
 TokenizerClass = Literal["auto", "xlm-roberta"]
 
-SUPPORTED_ARCHITECTURES = ("xlm-roberta", "roberta", "bert")
+SUPPORTED_ARCHITECTURES = ("xlm-roberta", "roberta", "bert", "xlm-roberta-xl")
 """`model_type` of the encoders that can be loaded and trained."""
 
 SHAPE_FIELDS = (
@@ -45,6 +45,7 @@ _DEFAULTS: Mapping[str, Mapping[str, int]] = {
     "bert": {"pad_token_id": 0, "type_vocab_size": 2},
     "roberta": {"pad_token_id": 1, "type_vocab_size": 2},
     "xlm-roberta": {"pad_token_id": 1, "type_vocab_size": 2},
+    "xlm-roberta-xl": {"pad_token_id": 1, "type_vocab_size": 1},
 }
 
 
@@ -68,6 +69,7 @@ class Backbone:
         pad_token_id: of the tokenizer, where the model's `config.json` says another.
         shape: fields of `config.json` as published, so that tables and plans need no network. A checkpoint that says
             otherwise is refused.
+        distilled_from: the larger model that taught it; None where it was pretrained on text itself.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Backbone:
     tokenizer_class: TokenizerClass = "auto"
     pad_token_id: int | None = None
     shape: Mapping[str, Any] | None = None
+    distilled_from: str | None = None
 
     @property
     def trains_tokenizer(self) -> bool:
@@ -188,6 +191,11 @@ class Backbone:
     def architecture(self) -> str:
         """The `model_type` in transformers: "xlm-roberta", "roberta", "bert", or one that is not supported."""
         return _architecture(self.shape if self.shape is not None else self.config_fields())
+
+    @property
+    def norm(self) -> Literal["pre-LN", "post-LN"]:
+        """Where a layer normalises: before each block (XLM-R XL; Goyal et al. 2021, section 2) or after it."""
+        return "pre-LN" if self.architecture == "xlm-roberta-xl" else "post-LN"
 
     def unsupported_reason(self) -> str | None:
         """Why this backbone cannot be loaded; None where it can."""

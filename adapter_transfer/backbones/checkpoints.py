@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from adapter_transfer.backbones.file_headers import require_whole
 from adapter_transfer.durable import sha256_file
 from adapter_transfer.errors import DataError
 from adapter_transfer.hub import RepoKind, download_files, list_files
@@ -173,27 +174,40 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     """The files with a checkpoint's weights; where they are sharded, the index and then the shards.
 
     Raises:
-        DataError: if there are none, or if the index is damaged or names a shard that is not there.
+        DataError: if there are none, if the index is damaged or names a shard that is not there, or if a file is
+            truncated (`file_headers`).
     """
     index = folder / _require_one(WEIGHT_FILES, _names(folder), str(folder), "weights")
     if not index.name.endswith(_INDEX):
+        require_whole(index)
         return (index,)
     shards = [folder / shard for shard in _shard_names(index)]
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
         raise DataError(f"{index} names shards that are not there: {', '.join(missing)}. Download them again.")
+    for shard in shards:
+        require_whole(shard)
     return (index, *shards)
 
 
-def _shard_names(index: Path) -> list[str]:
+def weight_map(index: Path) -> dict[str, str]:
+    """Tensor → name of the shard that holds it, as an index of sharded weights says.
+
+    Raises:
+        DataError: if the index is damaged.
+    """
     try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        names: dict[str, str] = json.loads(index.read_text("utf-8"))["weight_map"]
         # A name from elsewhere must not lead out of the folder, nor be a pattern for others.
-        if not names or any(Path(name).name != name or set(name) & set("*?[") for name in names):
+        if not names or any(Path(name).name != name or set(name) & set("*?[") for name in names.values()):
             raise ValueError("its weight_map names no files of this folder")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{index} cannot be read: it is no index of sharded weights ({error})") from None
     return names
+
+
+def _shard_names(index: Path) -> list[str]:
+    return sorted(set(weight_map(index).values()))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -248,20 +262,24 @@ def _require_one(wanted: Sequence[str], there: Collection[str], place: str, what
 
 def _content(folder: Path, part: Part) -> object:
     if part == "config":
-        return _file_digest(folder / CONFIG_FILE)
+        return file_digest(folder / CONFIG_FILE)
     if part == "weights":
         paths = weight_files(folder)
         # One file is its digest alone: run ids of earlier versions are made of it.
-        return _file_digest(paths[0]) if len(paths) == 1 else {path.name: _file_digest(path) for path in paths}
+        return file_digest(paths[0]) if len(paths) == 1 else {path.name: file_digest(path) for path in paths}
     vocabulary_file(folder)
-    return {name: _file_digest(folder / name) for name in TOKENIZER_FILES if (folder / name).is_file()}
+    return {name: file_digest(folder / name) for name in TOKENIZER_FILES if (folder / name).is_file()}
 
 
 _digests: dict[tuple[str, int, int], str] = {}
 
 
-def _file_digest(path: Path) -> str:
-    # Hashing a 14 GB checkpoint for each of 200 runs takes minutes; a file that keeps size and time is unchanged.
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, computed once as long as its size and time stay; 14 GB for each of 200 runs take minutes.
+
+    Raises:
+        DataError, StoreError: if it cannot be read.
+    """
     try:
         status = path.stat()
     except OSError as error:

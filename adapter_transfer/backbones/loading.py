@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from adapter_transfer.backbones.precision import weights_dtype
+from adapter_transfer.backbones.prepared import find_prepared
 from adapter_transfer.backbones.quantization import is_quantized, load_quantized, require_bitsandbytes
+from adapter_transfer.backbones.tensor_files import TensorFiles, word_table_name
+from adapter_transfer.backbones.trimming import Trimming, put_table
+from adapter_transfer.backbones.vocabulary import KeptTokens
 from adapter_transfer.backbones.zoo import QUANTIZED, Backbone, Precision
 from adapter_transfer.errors import DataError
 
@@ -22,9 +30,48 @@ _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_
 _ATTENTION = "sdpa"
 
 _SHOWN_NAMES = 5
+_TABLE = "embeddings.word_embeddings.weight"
+_CPU = torch.device("cpu")
 
 _Reader = Callable[..., tuple[PreTrainedModel, dict[str, Any]]]
 """Reads a checkpoint: (folder, settings for `from_pretrained`) → the body and what the library says about it."""
+
+
+def _is_real_warning(record: logging.LogRecord) -> bool:
+    # Said of a table that is trimmed, which we fill; whatever else has another shape than expected is refused below.
+    return "because the shapes did not match" not in record.getMessage()
+
+
+logging.getLogger("transformers.modeling_utils").addFilter(_is_real_warning)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What is to be left of an embedding table.
+
+    Attributes:
+        rows: those that are taken, in their order.
+        num_there: rows that the table must have where it lies.
+        with_witness: whether one more is added (see `trimming`).
+        dtype, device: of the trimmed table.
+    """
+
+    rows: npt.NDArray[np.int64]
+    num_there: int
+    with_witness: bool
+    dtype: torch.dtype
+    device: torch.device
+
+    def put(self, body: PreTrainedModel, stored: Callable[[npt.NDArray[np.int64]], torch.Tensor]) -> None:
+        """Gives the body its table; `stored` reads rows where they lie."""
+        put_table(
+            body,
+            len(self.rows),
+            lambda part: stored(self.rows[part]),
+            with_witness=self.with_witness,
+            dtype=self.dtype,
+            device=self.device,
+        )
 
 
 def load_body(
@@ -37,6 +84,8 @@ def load_body(
     dtype: torch.dtype | None = None,
     dropout: float | None = None,
     trained_dir: Path | None = None,
+    keep: KeptTokens | None = None,
+    prepared_dir: Path | None = None,
 ) -> PreTrainedModel:
     """The encoder without pooler and heads, in evaluation mode, on `device`.
 
@@ -50,6 +99,10 @@ def load_body(
             (`hidden_dropout_prob`, `attention_probs_dropout_prob`, and `classifier_dropout`, which is that of hidden
             states where it is left out).
         trained_dir: folder of this backbone after full fine-tuning, to be loaded in place of the checkpoint.
+        keep: trims the embedding table to these rows; tokens are numbered as `KeptTokens.renumber` does. Where the body
+            trains, `trimming_of` says how it is saved. None leaves the table whole.
+        prepared_dir: where prepared copies of checkpoints lie; one is read in place of the checkpoint where it gives
+            the same weights.
 
     Raises:
         ConfigError: if a quantized precision is asked for and bitsandbytes is not installed.
@@ -61,24 +114,31 @@ def load_body(
     settings = backbone.config_overrides
     if dropout is not None:
         settings = {**settings, **dict.fromkeys(_DROPOUTS, dropout)}
-    read: _Reader = _read_plain
+    read: _Reader = partial(_read_plain, dtype=dtype)
     if precision in QUANTIZED:
         require_bitsandbytes(precision)
         read = partial(load_quantized, precision=precision, dtype=dtype, device=device)
+    cut = None
+    if keep is not None:
+        # A quantized body stays where it is loaded; another one is moved as a whole.
+        cut = _Cut(keep.ids, keep.num_rows, trains, dtype, device if precision in QUANTIZED else _CPU)
     if trained_dir is not None:
-        body = _saved_body(backbone, trained_dir, settings, read)
+        body = _saved_body(backbone, trained_dir, settings, read, cut)
     elif backbone.weights == "pretrained":
-        body = _saved_body(backbone, backbone.model_path, settings, read)
+        folder, cut = _published(backbone, prepared_dir, dtype, keep, cut)
+        body = _saved_body(backbone, folder, settings, read, cut)
     else:
         body = _random_body(backbone, vocab_size, settings)
         if precision in QUANTIZED:
-            body = _read_back(backbone, body, settings, read)
+            body = _read_back(backbone, body, settings, read, cut)
+        elif cut is not None:
+            cut.put(body, _rows_of(body))
     if is_quantized(body) != (precision in QUANTIZED):
         place = trained_dir or backbone.source
         found = "has quantized weights" if is_quantized(body) else "was not quantized"
         raise DataError(f"backbone {backbone.name!r}: {place} {found}, and precision {precision} was asked for")
     table: Any = body.get_input_embeddings()
-    rows: int = table.num_embeddings
+    rows: int = table.num_embeddings if keep is None else keep.num_rows
     if vocab_size > rows:
         raise DataError(f"backbone {backbone.name!r}: {vocab_size} tokens, but only {rows} rows in the embedding table")
     # The library writes this name into what it saves; a path of this machine would differ elsewhere and tell of it.
@@ -90,6 +150,49 @@ def load_body(
         body = move(device=device, dtype=dtype)
     _require_finite(backbone, body, precision)
     return body
+
+
+def _published(
+    backbone: Backbone, prepared_dir: Path | None, dtype: torch.dtype, keep: KeptTokens | None, cut: _Cut | None
+) -> tuple[Path, _Cut | None]:
+    """The folder of the checkpoint or of a prepared copy, and what is to be left of the table that lies there."""
+    found = find_prepared(prepared_dir, backbone, dtype=dtype, keep=keep) if prepared_dir is not None else None
+    if found is None:
+        return backbone.model_path, cut
+    if found.kept is None:
+        return found.folder, cut
+    assert keep is not None and cut is not None, "a copy without all rows serves a trimmed table only"
+    return found.folder, replace(cut, rows=found.kept.renumber(keep.ids).astype(np.int64), num_there=len(found.kept))
+
+
+def trimming_of(backbone: Backbone, keep: KeptTokens, *, vocab_size: int, trained_dir: Path | None = None) -> Trimming:
+    """How the table of a body that `load_body` was given the same of is cut, to save it whole after training.
+
+    The rows that it lacks are read when it is saved; random ones are drawn again.
+
+    Raises:
+        DataError: if the checkpoint's files are missing or damaged.
+    """
+    if trained_dir is None and backbone.weights == "random":
+        draw = cache(lambda: _rows_of(_random_body(backbone, vocab_size, backbone.config_overrides)))
+        return Trimming(keep, lambda ids: draw()(ids))
+    folder = trained_dir or backbone.model_path
+    files, name = _word_table(backbone, folder)
+    return Trimming(keep, partial(files.rows, name))
+
+
+def _rows_of(body: PreTrainedModel) -> Callable[[npt.NDArray[np.int64]], torch.Tensor]:
+    table: Any = body.get_input_embeddings()
+    whole: torch.Tensor = table.weight.detach()
+    return lambda ids: whole[torch.from_numpy(ids)]
+
+
+def _word_table(backbone: Backbone, folder: Path) -> tuple[TensorFiles, str]:
+    try:
+        files = TensorFiles.open(folder)
+        return files, word_table_name(files)
+    except DataError as error:
+        raise DataError(f"backbone {backbone.name!r}: {folder} cannot be loaded ({error})") from None
 
 
 def _random_body(backbone: Backbone, vocab_size: int, settings: dict[str, Any]) -> PreTrainedModel:
@@ -106,27 +209,44 @@ def _random_body(backbone: Backbone, vocab_size: int, settings: dict[str, Any]) 
     return body
 
 
-def _read_back(backbone: Backbone, body: PreTrainedModel, settings: dict[str, Any], read: _Reader) -> PreTrainedModel:
+def _read_back(
+    backbone: Backbone, body: PreTrainedModel, settings: dict[str, Any], read: _Reader, cut: _Cut | None
+) -> PreTrainedModel:
     """The same weights by way of a folder: the library quantizes only what it loads."""
     with tempfile.TemporaryDirectory(prefix="adapter-transfer-") as folder:
         body.save_pretrained(folder)
-        return _saved_body(backbone, Path(folder), settings, read)
+        return _saved_body(backbone, Path(folder), settings, read, cut)
 
 
-def _saved_body(backbone: Backbone, path: Path, settings: dict[str, Any], read: _Reader) -> PreTrainedModel:
+def _saved_body(
+    backbone: Backbone, path: Path, settings: dict[str, Any], read: _Reader, cut: _Cut | None
+) -> PreTrainedModel:
     # The file that is read is the first of `WEIGHT_FILES`. A pickle is read with torch's `weights_only`, so it brings
     # tensors and no code.
-    fixed = {"add_pooling_layer": False, "attn_implementation": _ATTENTION, "local_files_only": True}
+    fixed: dict[str, Any] = {"add_pooling_layer": False, "attn_implementation": _ATTENTION, "local_files_only": True}
+    if cut is not None:
+        # The library then reads all but the table, whose rows are taken from the file below; the whole of it is never
+        # in memory.
+        settings = {**settings, "vocab_size": len(cut.rows) + cut.with_witness}
+        fixed["ignore_mismatched_sizes"] = True
     try:
         # Left to `from_pretrained`, what the file says of attention outweighs what it is told.
         config = AutoConfig.from_pretrained(path, local_files_only=True, **settings)
         body, info = read(path, config=config, **fixed)
     except Exception as error:  # safetensors raises its own class, transformers OSError, ValueError or RuntimeError
         raise DataError(f"backbone {backbone.name!r}: {path} cannot be loaded ({error})") from None
-    if info["missing_keys"] or info["mismatched_keys"]:
+    misfits = {*map(str, info["missing_keys"]), *map(str, info["mismatched_keys"])}
+    if cut is not None:
+        misfits -= {_TABLE} - {*info["missing_keys"]}
+        files, name = _word_table(backbone, path)
+        if files.infos[name].shape != (cut.num_there, body.config.hidden_size):
+            misfits.add(_TABLE)
+    if misfits:
         # transformers only warns and goes on with random weights.
-        problem = ", ".join(sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))[:_SHOWN_NAMES])
+        problem = ", ".join(sorted(misfits)[:_SHOWN_NAMES])
         raise DataError(f"backbone {backbone.name!r}: {path} lacks weights or has others than expected: {problem}")
+    if cut is not None:
+        cut.put(body, partial(files.rows, name))
     return body
 
 
@@ -144,6 +264,7 @@ def _require_finite(backbone: Backbone, body: PreTrainedModel, precision: Precis
         )
 
 
-def _read_plain(path: Path, **settings: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
-    body, info = AutoModel.from_pretrained(path, dtype=torch.float32, output_loading_info=True, **settings)
+def _read_plain(path: Path, *, dtype: torch.dtype, **settings: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+    # Each tensor is cast as it is read: in fp32 first, a large body would need twice its memory for a moment.
+    body, info = AutoModel.from_pretrained(path, dtype=dtype, output_loading_info=True, **settings)
     return body, info

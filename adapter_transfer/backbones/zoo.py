@@ -77,6 +77,7 @@ def _published(
     config_pad_token_id: int = 1,
     tokenizer_class: TokenizerClass = "auto",
     pad_token_id: int | None = None,
+    distilled_from: str | None = None,
 ) -> Backbone:
     """A checkpoint on the Hub.
 
@@ -95,6 +96,7 @@ def _published(
         reference=reference,
         tokenizer_class=tokenizer_class,
         pad_token_id=pad_token_id,
+        distilled_from=distilled_from,
         shape={
             "model_type": model_type,
             **dict(zip(SHAPE_FIELDS, values, strict=True)),
@@ -109,15 +111,16 @@ PUBLISHED: tuple[Backbone, ...] = (
     _published(
         "mminilm-l6",
         "nreimers/mMiniLMv2-L6-H384-distilled-from-XLMR-Large",
-        "XLM-R large distilled to 6 layers of 384 (mMiniLMv2); weights published in fp16",
+        "mMiniLMv2: 6 layers of 384; weights published in fp16",
         "Wang et al. 2021, arXiv 2012.15828; fields as in the config.json of six models fine-tuned from it (such as "
         "Unbabel/xlm-roberta-comet-small) and of its sibling of 12 layers",
         (6, 384, 1536, 12),
+        distilled_from="XLM-R large",
     ),
     _published(
         "mminilm-l12",
         "microsoft/Multilingual-MiniLM-L12-H384",
-        "XLM-R base distilled to 12 layers of 384 (mMiniLM); a BERT with XLM-R's tokenizer",
+        "mMiniLM: 12 layers of 384; a BERT with XLM-R's tokenizer",
         "Wang et al. 2020, arXiv 2002.10957; fields as in the repository's own log.txt and in the config.json of "
         "models fine-tuned from it",
         (12, 384, 1536, 12),
@@ -129,6 +132,7 @@ PUBLISHED: tuple[Backbone, ...] = (
         # It has sentencepiece.bpe.model without tokenizer.json, beside a BERT's config.json: AutoTokenizer may not do.
         tokenizer_class="xlm-roberta",
         pad_token_id=1,
+        distilled_from="XLM-R base",
     ),
     _published(
         "base",
@@ -147,7 +151,7 @@ PUBLISHED: tuple[Backbone, ...] = (
     _published(
         "xl",
         "facebook/xlm-roberta-xl",
-        "XLM-R XL: 36 layers of 2560, pre-LN; declared, cannot be trained yet",
+        "XLM-R XL: 36 layers of 2560",
         f"{_XLMR_XL_PAPER}; fields as in its config.json",
         (36, 2560, 10_240, 32),
         model_type="xlm-roberta-xl",
@@ -156,7 +160,7 @@ PUBLISHED: tuple[Backbone, ...] = (
     _published(
         "xxl",
         "facebook/xlm-roberta-xxl",
-        "XLM-R XXL: 48 layers of 4096, pre-LN; declared, cannot be trained yet",
+        "XLM-R XXL: 48 layers of 4096",
         f"{_XLMR_XL_PAPER}; fields as in its config.json at commit 51b1d0c",
         (48, 4096, 16_384, 32),
         model_type="xlm-roberta-xl",

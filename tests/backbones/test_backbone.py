@@ -186,7 +186,9 @@ def test_the_override_is_what_the_model_gets(copied):
 def test_xl_is_known_by_its_class_too(copied):
     changed_config(copied.model_path, architectures=["XLMRobertaXLForMaskedLM"])
     assert copied.architecture == "xlm-roberta-xl"
-    assert "supported: xlm-roberta, roberta, bert" in copied.unsupported_reason()
+    assert copied.unsupported_reason() is None
+    changed_config(copied.model_path, architectures=["GPT2Model"], model_type="gpt2")
+    assert "supported: xlm-roberta, roberta, bert, xlm-roberta-xl" in copied.unsupported_reason()
 
 
 def test_missing_files_are_named(copied):

@@ -8,6 +8,8 @@ import pickle
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from adapter_transfer.backbones.checkpoints import (
     HubModel,
@@ -104,7 +106,7 @@ def test_shards_follow_their_index(sharded):
 
 
 def test_safetensors_come_first(sharded):
-    (sharded / "model.safetensors").write_bytes(b"")
+    save_file({"x": torch.ones(3)}, sharded / "model.safetensors")
     assert [path.name for path in weight_files(sharded)] == ["model.safetensors"]
 
 
