@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from adapter_transfer.config import Settings
 
@@ -32,6 +32,14 @@ class BottleneckSettings(Settings):
     """Hidden size divided by bottleneck size."""
     non_linearity: NonLinearity = "relu"
     """Between the two projections."""
+    ln_before: bool = False
+    """Normalise what a bottleneck is given; in pre-LN models (XLM-R XL, XXL) it is a stream that nothing normalises."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_no_norm(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Run ids of earlier versions are made of settings without it.
+        fields: dict[str, Any] = write(self)
+        return fields if self.ln_before else {key: value for key, value in fields.items() if key != "ln_before"}
 
 
 class DoubleBottleneckSettings(BottleneckSettings):

@@ -20,10 +20,12 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from adapter_transfer.backbones.quantization import is_quantized, keep_layout
+from adapter_transfer.backbones.trimming import Trimming, save_whole
 from adapter_transfer.canonical import digest
 from adapter_transfer.durable import storage_errors
 from adapter_transfer.errors import DataError, StoreError
 from adapter_transfer.methods import weights
+from adapter_transfer.methods.architectures import ARCHITECTURES
 from adapter_transfer.methods.catalog import Method
 from adapter_transfer.methods.composition import COMPOSITIONS, ResolvedComposition
 from adapter_transfer.methods.heads import add_head
@@ -36,13 +38,6 @@ def _is_real_warning(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("adapters.model_mixin").addFilter(_is_real_warning)
-
-# The flexible-head class of each architecture. XLM-R XL, which the library lacks, is one more entry.
-_MODEL_CLASSES = {
-    "xlm-roberta": "XLMRobertaAdapterModel",
-    "roberta": "RobertaAdapterModel",
-    "bert": "BertAdapterModel",
-}
 
 # What a quantized body knows of itself and a model around it must know, too.
 _QUANTIZATION_MARKS = (
@@ -118,17 +113,17 @@ def with_flexible_heads(body: PreTrainedModel) -> Any:
         DataError: for an architecture that has no flexible heads.
     """
     kind = body.config.model_type
-    if kind not in _MODEL_CLASSES:
-        raise DataError(f"architecture {kind!r} is not supported; supported: {', '.join(_MODEL_CLASSES)}")
+    if kind not in ARCHITECTURES:
+        raise DataError(f"architecture {kind!r} is not supported; supported: {', '.join(ARCHITECTURES)}")
+    architecture = ARCHITECTURES[kind]
     # A checkpoint with heads of its own would bring them along, with random weights.
     body.config.prediction_heads = {}
-    adapters.init(body)
+    adapters.init(body, interface=architecture.interface)
     if is_quantized(body):
         # The library has put layers of its own in place of some, with the switch of fact B at its default again.
         keep_layout(body)
-    model_class = getattr(adapters, _MODEL_CLASSES[kind])
     with torch.device("meta"):
-        model = model_class(body.config)
+        model: Any = architecture.model_class(body.config)
     setattr(model, model.base_model_prefix, body)
     model.config = body.config
     model.adapters_config = body.adapters_config
@@ -199,23 +194,31 @@ def undecayed_parameters(model: Any, assembly: Assembly) -> frozenset[str]:
     return frozenset(name for name in trained_parameters(model) if ends and name.endswith(ends))
 
 
-def save_artifact(model: Any, assembly: Assembly, destination: Path) -> None:
+def save_artifact(model: Any, assembly: Assembly, destination: Path, trimming: Trimming | None = None) -> None:
     """Saves what trained, each adapter (or the body) and the head, as plain adapters and transformers read them.
 
     `adapters/<name>/` loads with `model.load_adapter(path, use_safetensors=True)`, its head included;
     `model/` loads with `AutoAdapterModel.from_pretrained`, `head/` with `model.load_head(path, use_safetensors=True)`.
+
+    Args:
+        trimming: how the table of a body that trained was cut; it is saved whole.
     """
     try:
         with storage_errors("save the artifact in", destination):
-            _save(model, assembly, destination)
+            _save(model, assembly, destination, trimming)
     except SafetensorError as error:  # a full disk, reported as text only
         raise StoreError(f"cannot save the artifact in {destination}: {error}. Check the free space there.") from None
 
 
-def _save(model: Any, assembly: Assembly, destination: Path) -> None:
+def _save(model: Any, assembly: Assembly, destination: Path, trimming: Trimming | None) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     if assembly.trains_body:
-        model.base_model.save_pretrained(destination / "model", safe_serialization=True)
+        # Of a model with an interface, the library writes that first, into a folder that must be there.
+        (destination / "model").mkdir(exist_ok=True)
+        if trimming is None:
+            model.base_model.save_pretrained(destination / "model", safe_serialization=True)
+        else:
+            save_whole(model.base_model, trimming, destination / "model")
         model.save_head(str(destination / "head"), assembly.head, use_safetensors=True)
     for part in assembly.adapters:
         if part.trains:

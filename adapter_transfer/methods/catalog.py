@@ -10,6 +10,7 @@ from typing import Any, Literal
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.config import Settings
 from adapter_transfer.errors import ImpossibleError
+from adapter_transfer.methods import footprint
 from adapter_transfer.methods.adapter_settings import (
     BottleneckSettings,
     CompacterSettings,
@@ -27,6 +28,7 @@ from adapter_transfer.methods.adapter_settings import (
     rank_fits,
 )
 from adapter_transfer.methods.composition import CompositionName
+from adapter_transfer.methods.footprint import NO_FOOTPRINT, Footprint
 from adapter_transfer.registry import Registry
 
 
@@ -43,9 +45,11 @@ class Method:
         compositions: how a target phase may stand on an intermediate one; `auto` takes the first.
         refusals: composition → why it does not work with this method, as shown to people.
         refused_precisions: precision of the backbone → why this method does not work on it.
+        refused_architectures: architecture of the backbone → why this method does not work on it.
         size_checks: what settings must fulfil for a hidden size.
         undecayed: ends of the names of parameters whose neutral value is not 0, so that weight decay, which pulls
             towards 0, would undo what they stand for.
+        footprint: parameters and operations that one adapter adds.
     """
 
     name: str
@@ -58,8 +62,10 @@ class Method:
     adapter_config: str | None = None
     config_fields: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
     refused_precisions: Mapping[Precision, str] = field(default_factory=dict)
+    refused_architectures: Mapping[str, str] = field(default_factory=dict)
     size_checks: tuple[SizeCheck, ...] = ()
     undecayed: tuple[str, ...] = ()
+    footprint: Footprint = NO_FOOTPRINT
 
     def parse_settings(self, given: Mapping[str, Any]) -> Settings:
         """The settings with defaults filled in.
@@ -118,6 +124,11 @@ _QUANTIZED_DORA = (
     "lora, or fp32, bf16 or fp16"
 )
 
+_NO_PREFIX_ON_XL = (
+    "the library puts prefixes into attention layers that it has rewritten for each architecture, and for XLM-R XL and "
+    "XXL it has not"
+)
+
 METHODS: Registry[Method] = Registry(
     "method",
     [
@@ -141,6 +152,7 @@ METHODS: Registry[Method] = Registry(
             summary="a bottleneck after each layer's feed-forward block",
             reference="Pfeiffer et al. 2020, arXiv 2005.00247",
             adapter_config="SeqBnConfig",
+            footprint=footprint.SEQ_BN,
         ),
         Method(
             name="double_seq_bn",
@@ -152,6 +164,7 @@ METHODS: Registry[Method] = Registry(
             summary="a bottleneck after each layer's attention and after its feed-forward block",
             reference="Houlsby et al. 2019, arXiv 1902.00751",
             adapter_config="DoubleSeqBnConfig",
+            footprint=footprint.DOUBLE_SEQ_BN,
         ),
         Method(
             name="par_bn",
@@ -164,6 +177,7 @@ METHODS: Registry[Method] = Registry(
             summary="a bottleneck beside each layer's feed-forward block",
             reference="He et al. 2022, arXiv 2110.04366",
             adapter_config="ParBnConfig",
+            footprint=footprint.PAR_BN,
         ),
         Method(
             name="lora",
@@ -175,6 +189,7 @@ METHODS: Registry[Method] = Registry(
             summary="a low-rank update of each layer's query and value projections",
             reference="Hu et al. 2021, arXiv 2106.09685",
             adapter_config="LoRAConfig",
+            footprint=footprint.LORA,
         ),
         Method(
             name="dora",
@@ -188,6 +203,7 @@ METHODS: Registry[Method] = Registry(
             summary="as lora, for the direction of weights, beside a learned magnitude",
             reference="Liu et al. 2024, arXiv 2402.09353",
             adapter_config="DoRAConfig",
+            footprint=footprint.DORA,
             config_fields=_alpha_is_r,
         ),
         Method(
@@ -200,6 +216,7 @@ METHODS: Registry[Method] = Registry(
             summary="vectors that scale keys, values and the feed-forward block's inner states",
             reference="Liu et al. 2022, arXiv 2205.05638",
             adapter_config="IA3Config",
+            footprint=footprint.IA3,
         ),
         Method(
             name="compacter",
@@ -211,6 +228,7 @@ METHODS: Registry[Method] = Registry(
             summary="as double_seq_bn, its projections sums of Kronecker products",
             reference="Mahabadi et al. 2021, arXiv 2106.04647",
             adapter_config="CompacterConfig",
+            footprint=footprint.COMPACTER,
         ),
         Method(
             name="prefix",
@@ -218,9 +236,11 @@ METHODS: Registry[Method] = Registry(
             settings=PrefixSettings,
             compositions=("stack", "stack-tuned", "sequential"),
             refusals={"sum": "keys and values are put beside each other, which is what a stack of prefixes does"},
+            refused_architectures={"xlm-roberta-xl": _NO_PREFIX_ON_XL},
             summary="learned keys and values before those of each layer's tokens",
             reference="Li and Liang 2021, arXiv 2101.00190",
             adapter_config="PrefixTuningConfig",
+            footprint=footprint.PREFIX,
         ),
         Method(
             name="reft",
@@ -235,7 +255,26 @@ METHODS: Registry[Method] = Registry(
             summary="the first tokens' states are moved in a low-rank subspace (LoReFT)",
             reference="Wu et al. 2024, arXiv 2404.03592",
             adapter_config="LoReftConfig",
+            footprint=footprint.REFT,
             config_fields=_from_the_start_only,
         ),
     ],
 )
+
+
+def require_architecture(method: Method, architecture: str) -> None:
+    """Refuses a method that does not work on a backbone of this architecture.
+
+    Args:
+        architecture: one of the backbones' `SUPPORTED_ARCHITECTURES`.
+
+    Raises:
+        ImpossibleError: with the reason and the methods that work there.
+    """
+    if architecture not in method.refused_architectures:
+        return
+    working = ", ".join(other.name for other in METHODS.values() if architecture not in other.refused_architectures)
+    raise ImpossibleError(
+        f"method {method.name!r} does not work on {architecture}: {method.refused_architectures[architecture]}. "
+        f"Works there: {working}."
+    )

@@ -9,9 +9,9 @@ import adapters
 import pytest
 from pydantic import ValidationError
 
-from adapter_transfer.backbones.zoo import QUANTIZED, Precision
+from adapter_transfer.backbones.zoo import QUANTIZED, SUPPORTED_ARCHITECTURES, Precision
 from adapter_transfer.errors import ImpossibleError
-from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.methods.catalog import METHODS, require_architecture
 from adapter_transfer.methods.composition import COMPOSITIONS, CompositionName, CompositionRequest, resolve_composition
 
 STACKS = ("stack", "stack-tuned", "sequential")
@@ -75,6 +75,21 @@ def test_precisions_are_refused_with_what_to_do(method):
 
 
 @each_method
+def test_architectures_are_refused_with_what_works_there(method):
+    wanted = {"xlm-roberta-xl"} if method.name == "prefix" else set()
+    assert set(method.refused_architectures) == wanted <= set(SUPPORTED_ARCHITECTURES)
+    for architecture in SUPPORTED_ARCHITECTURES:
+        if architecture not in wanted:
+            require_architecture(method, architecture)
+            continue
+        with pytest.raises(ImpossibleError) as refused:
+            require_architecture(method, architecture)
+        assert str(refused.value).startswith(f"method {method.name!r} does not work on {architecture}: ")
+        working = ", ".join(name for name in METHODS if name != "prefix")
+        assert str(refused.value).endswith(f"Works there: {working}.")
+
+
+@each_method
 def test_settings_are_documented(method):
     properties = method.settings.model_json_schema().get("properties", {})
     assert all(found.get("description") for found in properties.values())
@@ -89,6 +104,15 @@ def test_settings_are_the_librarys_and_so_are_their_defaults(method):
     assert ours.keys() <= {found.name for found in dataclasses.fields(library)}
     different = {key: (theirs[key], value) for key, value in ours.items() if theirs[key] != value}
     assert different == ({"dropout": (0.05, 0.0), "tied_weights": (False, True)} if method.name == "reft" else {})
+
+
+@pytest.mark.parametrize("name", ["seq_bn", "double_seq_bn", "par_bn", "compacter"])
+def test_a_norm_before_a_bottleneck_shows_where_it_is_asked_for_only(name):
+    # Run ids are made of resolved settings: those of runs without it stay what they were.
+    without, asked = resolved(METHODS[name]), resolved(METHODS[name], ln_before=True)
+    assert "ln_before" not in without and resolved(METHODS[name], ln_before=False) == without
+    assert asked == without | {"ln_before": True} == resolved(METHODS[name], **asked)
+    assert METHODS[name].config_fields(asked)["ln_before"] is True
 
 
 def test_settings_are_taken_as_a_file_writes_them():

@@ -5,12 +5,15 @@ A test that fails here after an upgrade is good news: the refusal or detour that
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import adapters
 import pytest
 import torch
 from adapters.composition import Average, Stack
-from transformers import XLMRobertaConfig, XLMRobertaModel
+from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
 
+from adapter_transfer.methods.architectures import XL_INTERFACE
 from adapter_transfer.methods.attach import adapter_weights, with_flexible_heads
 
 IDS = torch.tensor([[0, 5, 6, 7, 2], [0, 8, 9, 2, 1]])
@@ -139,3 +142,42 @@ def test_l_prefixes_cannot_be_saved_as_safetensors_by_the_library(model, tmp_pat
     add(model, adapters.PrefixTuningConfig(bottleneck_size=8), "prefix")
     with pytest.raises(RuntimeError, match="share memory"):
         model.save_adapter(str(tmp_path), "prefix", use_safetensors=True)
+
+
+def xl_body():
+    config = XLMRobertaXLConfig(
+        vocab_size=40,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=20,
+    )
+    return XLMRobertaXLModel(config, add_pooling_layer=False).eval()
+
+
+def test_the_library_has_no_class_for_xlm_r_xl():
+    with pytest.raises(ValueError, match="xlm_roberta_xl not pre-supported"):
+        adapters.init(xl_body())
+
+
+def test_the_librarys_checkpointing_does_not_know_xlm_r_xl_and_asks_for_the_gradient_of_the_embeddings(model):
+    with pytest.raises(ValueError, match="does not support gradient checkpointing"):
+        with_flexible_heads(xl_body()).gradient_checkpointing_enable()
+    add(model, adapters.SeqBnConfig(), "target")
+    model.train_adapter("target")
+    assert not model.base_model.embeddings(IDS).requires_grad
+    model.base_model.gradient_checkpointing_enable()
+    assert model.base_model.embeddings.word_embeddings(IDS).requires_grad
+
+
+def test_the_norm_after_a_block_that_an_interface_names_is_the_last_layers():
+    interface = replace(XL_INTERFACE, layer_ln_2="LayerNorm")
+    body = xl_body()
+    adapters.init(body, interface=interface)
+    norms = []
+    for layer in body.encoder.layer:
+        layer.output_adapters.forward = lambda states, residual, norm: norms.append(norm) or states
+    with torch.no_grad():
+        body(input_ids=IDS, attention_mask=MASK)
+    assert norms == [body.encoder.layer[1].LayerNorm] * 2
