@@ -57,6 +57,14 @@ def micro_batches(encoded: EncodedExamples, examples: Indices, token_budget: int
     return [examples[group] for group in cut_by_tokens(longest, rows_each, token_budget)]
 
 
+def count_tokens(encoded: EncodedExamples, cuts: Sequence[Indices]) -> tuple[int, int]:
+    """Tokens in micro-batches: of the rows themselves, and with what these are padded with."""
+    rows_each = encoded.format.rows_per_example
+    lengths = encoded.row_lengths.reshape(-1, rows_each)
+    real = sum(int(lengths[cut].sum()) for cut in cuts)
+    return real, sum(int(lengths[cut].max()) * lengths[cut].size for cut in cuts)
+
+
 def collate(encoded: EncodedExamples, examples: Indices, pad_id: int, device: torch.device) -> Batch:
     """The rows of these examples with their labels."""
     rows_each = encoded.format.rows_per_example

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,9 @@ _DIRECTORY = re.compile(r"step-(\d{8,})")
 
 # Options of a parameter group that choose a kernel and no result of their own: they belong to the device at hand.
 _IMPLEMENTATION_OPTIONS = frozenset({"params", "foreach", "fused", "capturable", "differentiable"})
+
+Place = Callable[[torch.optim.Optimizer, torch.Tensor, str, torch.Tensor], torch.Tensor]
+"""(optimizer, parameter, key of its state, what is stored) → a copy, where the optimizer keeps it."""
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +163,7 @@ def restore_optimizer(
     names: list[str],
     tensors: Mapping[str, torch.Tensor],
     scalars: Mapping[str, object],
+    place: Place | None = None,
 ) -> None:
     """Puts back what `flatten_optimizer` gave, by parameter name and with the dtypes as they were.
 
@@ -171,6 +175,7 @@ def restore_optimizer(
         names: its parameters' names, in the order of its groups.
         tensors: may hold more than the optimizer's; each is copied.
         scalars: the JSON part.
+        place: puts a piece of a parameter's state where this optimizer keeps it; None puts all beside the parameter.
 
     Raises:
         StoreError: naming every piece that is missing or does not fit; the optimizer is then as it was.
@@ -192,10 +197,7 @@ def restore_optimizer(
             entry = content["parameters"][name]
             state = dict(entry["scalars"])
             for key in entry["tensors"]:
-                # AdamW keeps its step counter on the CPU unless the kernel itself counts.
-                stays = key == "step" and not (group.get("fused") or group.get("capturable"))
-                device = torch.device("cpu") if stays else parameter.device
-                state[key] = tensors[_tensor_name(name, key)].detach().to(device, copy=True)
+                state[key] = (place or _place)(optimizer, parameter, key, tensors[_tensor_name(name, key)])
             if state:
                 optimizer.state[parameter] = state
             else:
@@ -250,6 +252,10 @@ def _named_groups(
     for group in optimizer.param_groups:
         # The groups are the shorter side of this zip and come first, so that no name is drawn in vain.
         yield group, {name: parameter for parameter, name in zip(group["params"], remaining, strict=False)}
+
+
+def _place(_: object, parameter: torch.Tensor, __: object, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().to(parameter.device, copy=True)
 
 
 def _tensor_name(parameter: str, key: str) -> str:

@@ -8,31 +8,37 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from adapter_transfer.errors import RunFailedError
+from adapter_transfer.methods.recomputation import set_gradient_checkpointing
 from adapter_transfer.tasks.encoding import EncodedExamples
 from adapter_transfer.tasks.metrics import Score, score_choices
-from adapter_transfer.training.batching import Indices, collate, micro_batches
+from adapter_transfer.training.batching import Indices, collate, count_tokens, micro_batches
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.history import History
+from adapter_transfer.training.joint_optimizer import JointOptimizer
+from adapter_transfer.training.optimizers import make_optimizer, release
 from adapter_transfer.training.position import TrainingPosition, resume, save
 from adapter_transfer.training.runtime import Runtime
 from adapter_transfer.training.settings import TrainingSettings
 from adapter_transfer.training.steps import (
     accumulate_gradients,
     apply_gradients,
+    begin_update,
     learning_rate_at,
-    make_optimizer,
     num_updates,
 )
-from adapter_transfer.training.streams import example_order, seed_dropout
+from adapter_transfer.training.streams import example_order, rounding_seed, seed_dropout
 
 _LOG_EVERY = 10
 _MIN_LOSS_SCALE = 1e-4
@@ -58,6 +64,7 @@ class FitInputs:
         head: the active head's name.
         purpose: names this training's random streams (the task), so that phases of one seed differ.
         undecayed: names of parameters that weight decay leaves alone, whatever their shape.
+        table_ids: (R,) which rows of the whole embedding table its rows are, where it trains and is trimmed.
     """
 
     model: Any
@@ -72,6 +79,7 @@ class FitInputs:
     history_path: Path
     parameters: Mapping[str, torch.nn.Parameter]
     undecayed: frozenset[str] = frozenset()
+    table_ids: Indices | None = None
     on_progress: Callable[[Progress], None] = field(default=lambda _: None)
 
 
@@ -90,10 +98,50 @@ def fit(inputs: FitInputs) -> TrainingPosition:
         RunFailedError: when the loss is no longer a number, or fp16 gives no finite gradients.
         StoreError: when a checkpoint cannot be written.
     """
+    with _optimizer(inputs) as optimizer:
+        position, best = _train(inputs, optimizer)
+    if inputs.settings.select == "best":
+        with torch.no_grad():
+            for name, tensor in best.items():
+                inputs.parameters[name].copy_(tensor)
+    else:
+        position = replace(position, best_step=position.step)
+    return position
+
+
+@contextmanager
+def _optimizer(inputs: FitInputs) -> Iterator[torch.optim.Optimizer]:
+    """Makes the optimizer, and makes the model train as the settings have it; afterwards the model only evaluates."""
+    settings, model = inputs.settings, inputs.model
+    word_vectors = model.base_model.get_input_embeddings().weight
+    optimizer = make_optimizer(
+        inputs.parameters,
+        settings,
+        inputs.runtime.device,
+        inputs.undecayed,
+        table=next((name for name, parameter in inputs.parameters.items() if parameter is word_vectors), None),
+        table_ids=None if inputs.table_ids is None else torch.from_numpy(inputs.table_ids),
+        rounding_seeds=partial(rounding_seed, inputs.seed, inputs.purpose),
+    )
+    model.train()
+    set_gradient_checkpointing(model, settings.gradient_checkpointing)
+    try:
+        if isinstance(optimizer, JointOptimizer):
+            with optimizer.in_backward():
+                yield optimizer
+        else:
+            yield optimizer
+    finally:
+        set_gradient_checkpointing(model, False)
+        model.eval()
+        release(optimizer)
+
+
+def _train(inputs: FitInputs, optimizer: torch.optim.Optimizer) -> tuple[TrainingPosition, dict[str, torch.Tensor]]:
+    """Every step that is not done yet; where it ends, and the best weights."""
     settings, runtime, parameters = inputs.settings, inputs.runtime, inputs.parameters
-    optimizer = make_optimizer(parameters, settings, runtime.device, inputs.undecayed)
     scaler = runtime.make_scaler()
-    position, best = resume(inputs.progress_dir, inputs.parameters, optimizer, scaler)
+    position, best = resume(inputs.progress_dir, parameters, optimizer, scaler)
     history = History(inputs.history_path, resume_after=position.step)
     num_steps = num_training_steps(len(inputs.train), settings)
     validation_steps = _validation_steps(len(inputs.train), num_steps, settings)
@@ -103,21 +151,21 @@ def fit(inputs: FitInputs) -> TrainingPosition:
     losses = [torch.tensor(loss, device=runtime.device) for loss in position.open_losses]
     last_save = time.monotonic()
     started = time.monotonic() - position.seconds
-    inputs.model.train()
     for step in range(position.step, num_steps):
         if position.stopped_early:
             break
         examples = _examples_of_step(step, inputs)
-        cuts = micro_batches(inputs.train, examples, runtime.token_budget)
+        cuts = _cuts_of_step(examples, inputs)
         batches = (
             collate(inputs.train, cut, runtime.pad_id, runtime.device)
             for cut in _seeding(cuts, step, has_dropout, inputs)
         )
-        loss = accumulate_gradients(inputs.model, inputs.head, batches, len(examples), runtime, scaler)
         rate = learning_rate_at(step, num_steps, settings)
+        begin_update(optimizer, step, rate)
+        loss = accumulate_gradients(inputs.model, inputs.head, batches, len(examples), runtime, scaler)
         norm = apply_gradients(optimizer, list(parameters.values()), rate, settings.max_grad_norm, scaler)
         losses.append(loss)
-        position = replace(position, step=step + 1, seconds=time.monotonic() - started)
+        position = _count_step(position, cuts, time.monotonic() - started, inputs)
         if step + 1 in validation_steps:
             position, best = _validate(inputs, history, position, best, num_steps)
         is_last = step + 1 == num_steps
@@ -128,16 +176,9 @@ def fit(inputs: FitInputs) -> TrainingPosition:
         is_due = time.monotonic() - last_save >= runtime.checkpoint_seconds
         if not is_last and (is_due or (step + 1) % runtime.checkpoint_steps == 0):
             position = replace(position, open_losses=tuple(_read(losses, position.step, num_steps)))
-            save(inputs.progress_dir, position, inputs.parameters, best, optimizer, scaler)
+            save(inputs.progress_dir, position, parameters, best, optimizer, scaler)
             last_save = time.monotonic()
-    if settings.select == "best":
-        with torch.no_grad():
-            for name, tensor in best.items():
-                parameters[name].copy_(tensor)
-    else:
-        position = replace(position, best_step=position.step)
-    inputs.model.eval()
-    return position
+    return position, best
 
 
 def _examples_of_step(step: int, inputs: FitInputs) -> Indices:
@@ -145,6 +186,12 @@ def _examples_of_step(step: int, inputs: FitInputs) -> Indices:
     size, total = inputs.settings.batch_size, len(inputs.train)
     epoch, index = divmod(step, math.ceil(total / size))
     return example_order(inputs.seed, inputs.purpose, epoch, total)[index * size : (index + 1) * size]
+
+
+def _cuts_of_step(examples: Indices, inputs: FitInputs) -> list[Indices]:
+    """The micro-batches of one step: a single one where weights move in the backward pass, as they move in each."""
+    is_whole = inputs.settings.update == "backward"
+    return micro_batches(inputs.train, examples, sys.maxsize if is_whole else inputs.runtime.token_budget)
 
 
 def _seeding(cuts: list[Indices], step: int, has_dropout: bool, inputs: FitInputs) -> Any:
@@ -191,6 +238,17 @@ def _log(
 def log_window(num_steps: int) -> int:
     """Steps whose losses are averaged to one record: 10, or fewer where a training is so short."""
     return max(1, min(_LOG_EVERY, num_steps // 4))
+
+
+def _count_step(position: TrainingPosition, cuts: list[Indices], seconds: float, inputs: FitInputs) -> TrainingPosition:
+    real, padded = count_tokens(inputs.train, cuts)
+    return replace(
+        position,
+        step=position.step + 1,
+        seconds=seconds,
+        num_tokens=position.num_tokens + real,
+        num_padded_tokens=position.num_padded_tokens + padded,
+    )
 
 
 def _count_skipped(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from adapter_transfer.backbones.sizes import ParameterCounts
+from adapter_transfer.backbones.trimming import Trimming
 from adapter_transfer.methods.attach import (
     Assembly,
     assemble,
@@ -23,6 +24,7 @@ from adapter_transfer.methods.attach import (
 )
 from adapter_transfer.tasks.encoding import EncodedExamples, concatenate
 from adapter_transfer.tasks.metrics import score_choices
+from adapter_transfer.training.batching import Indices
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.loop import FitInputs, Progress, fit
 from adapter_transfer.training.predictions import write_predictions
@@ -48,6 +50,7 @@ class TrainingPhase:
         model: with flexible heads and nothing attached; for full fine-tuning, its body is changed for good.
         assembly: what to put on it.
         counts: parameters of the backbone.
+        trimming: how the embedding table of a body that trains was cut; it is saved whole.
     """
 
     model: Any
@@ -60,6 +63,7 @@ class TrainingPhase:
     purpose: str
     runtime: Runtime
     paths: PhasePaths
+    trimming: Trimming | None = None
     on_progress: Callable[[Progress], None] = field(default=lambda _: None)
 
 
@@ -73,10 +77,12 @@ def run_training_phase(phase: TrainingPhase) -> dict[str, Any]:
         position = fit(_fit_inputs(phase, parameters))
         logits = predict(model, assembly.head, phase.validation, phase.runtime)
         score = score_choices(logits, phase.validation.labels)
-        save_artifact(model, assembly, phase.paths.artifact_dir)
+        save_artifact(model, assembly, phase.paths.artifact_dir, phase.trimming)
         write_predictions(phase.paths.predictions_path, phase.validation, logits)
         added = sum(p.numel() for n, p in model.named_parameters() if not n.startswith(f"{model.base_model_prefix}."))
         trained = sum(parameter.numel() for parameter in parameters.values())
+        if phase.trimming is not None:  # rows that are not here are trained, too: weight decay moves them
+            trained += phase.trimming.num_missing_rows * model.base_model.config.hidden_size
     finally:
         disassemble(model, assembly)
     return {
@@ -87,6 +93,9 @@ def run_training_phase(phase: TrainingPhase) -> dict[str, Any]:
         "best_step": position.best_step,
         "stopped_early": position.stopped_early,
         "num_train_examples": len(phase.train),
+        "num_train_tokens": position.num_tokens,
+        "num_padded_tokens": position.num_padded_tokens,
+        "max_row_tokens": int(phase.train.row_lengths.max()),
         "num_truncated_rows": phase.train.num_truncated,
         "validation_accuracy": score.accuracy,
         "validation_loss": score.loss,
@@ -117,8 +126,14 @@ def _fit_inputs(phase: TrainingPhase, parameters: dict[str, torch.nn.Parameter])
         history_path=phase.paths.history_path,
         parameters=parameters,
         undecayed=undecayed_parameters(phase.model, phase.assembly),
+        table_ids=_table_ids(phase.trimming),
         on_progress=phase.on_progress,
     )
+
+
+def _table_ids(trimming: Trimming | None) -> Indices | None:
+    """Which rows of the whole table a trimmed one has; its witness stands behind them all."""
+    return None if trimming is None else np.append(trimming.kept.ids, trimming.kept.num_rows)
 
 
 def run_evaluation_phase(

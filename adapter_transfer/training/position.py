@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from adapter_transfer.training import checkpoint
+from adapter_transfer.training.optimizers import names_of, place_state
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class TrainingPosition:
         train_loss_first, train_loss_last: mean loss of the first and of the last window of steps (see `log_window`).
         open_losses: of the steps done in the window that is not full yet.
         num_skipped_steps: steps whose gradients were not finite in fp16, so that nothing was updated.
+        num_tokens: that were trained on, over all steps; `num_padded_tokens` counts what rows were padded with, too.
         seconds: spent in training so far, over all attempts.
     """
 
@@ -42,6 +44,8 @@ class TrainingPosition:
     open_losses: tuple[float, ...] = ()
     stopped_early: bool = False
     num_skipped_steps: int = 0
+    num_tokens: int = 0
+    num_padded_tokens: int = 0
     seconds: float = 0.0
 
 
@@ -57,7 +61,7 @@ def save(
 
     There is no generator to save: random streams are keyed (see `streams`).
     """
-    moments, scalars = checkpoint.flatten_optimizer(optimizer, _optimizer_order(parameters, optimizer))
+    moments, scalars = checkpoint.flatten_optimizer(optimizer, names_of(optimizer, parameters))
     tensors = {f"weights/{name}": parameter.detach() for name, parameter in parameters.items()}
     tensors |= {f"best/{name}": tensor for name, tensor in best.items()} | moments
     # JSON has no infinity; before the first validation there is no best loss.
@@ -84,7 +88,8 @@ def resume(
     fields: Any = found.state["position"]
     best_loss = math.inf if fields["best_loss"] is None else fields["best_loss"]
     scalars: Any = found.state["optimizer"]
-    checkpoint.restore_optimizer(optimizer, _optimizer_order(parameters, optimizer), found.tensors, scalars)
+    names = names_of(optimizer, parameters)
+    checkpoint.restore_optimizer(optimizer, names, found.tensors, scalars, place=place_state)
     if scaler.is_enabled():
         scaler_state: Any = found.state["scaler"]
         scaler.load_state_dict(scaler_state)
@@ -95,9 +100,3 @@ def resume(
     best = {name: found.tensors[f"best/{name}"] for name in parameters if f"best/{name}" in found.tensors}
     changes = {"best_loss": best_loss, "open_losses": tuple(fields["open_losses"])}
     return TrainingPosition(**(fields | changes)), best
-
-
-def _optimizer_order(parameters: Parameters, optimizer: torch.optim.Optimizer) -> list[str]:
-    """Names in the order of the optimizer's groups."""
-    names = {parameter: name for name, parameter in parameters.items()}
-    return [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]

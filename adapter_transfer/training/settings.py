@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    create_model,
+    model_serializer,
+    model_validator,
+)
 
+from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.config import Settings, one_of
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.methods.catalog import METHODS
@@ -14,6 +22,7 @@ from adapter_transfer.tasks.catalog import TASKS
 
 Phase = Literal["intermediate", "target"]
 DeviceRequest = Literal["auto", "cpu", "cuda"]
+OptimizerName = Literal["adamw", "adamw-8bit", "paged-adamw", "paged-adamw-8bit"]
 
 DEFAULT_TOKEN_BUDGET = 4096
 """Padded tokens in a micro-batch: fits small cards, and on the CPU more is no faster."""
@@ -23,8 +32,14 @@ DEFAULT_CHECKPOINT_SECONDS = 60.0
 """Seconds between two checkpoints, at most: with a large model 200 steps may be hours."""
 
 
+_MACHINE_FIELDS = ("gradient_checkpointing", "token_budget")
+"""Settings that change memory and time and no result beyond rounding: no part of a run's identity."""
+_LATER_FIELDS = ("update", "master_weights")
+"""Settings that came after the first runs: part of an identity only where they are not at their default."""
+
+
 class TrainingSettings(Settings):
-    """Everything about one training phase that can change its result."""
+    """Everything about one training phase that can change its result, and what it needs to fit."""
 
     learning_rate: float = Field(gt=0)
     """Peak learning rate. Has no default: it decides too much to be chosen by us."""
@@ -38,8 +53,22 @@ class TrainingSettings(Settings):
     """Tokens in a row, special tokens included; the rest is cut off."""
     max_train_examples: int | None = Field(None, gt=0)
     """Train on the first so many examples only."""
-    optimizer: Literal["adamw"] = "adamw"
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), fused where the device has it."""
+    optimizer: OptimizerName = "adamw"
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), fused; `-8bit` keeps its moments in 8 bits by blocks
+    (Dettmers et al. 2022, arXiv 2110.02861), those of the embedding table in 32; `paged-` lets a card move them out to
+    the computer's memory when its own is full (Dettmers et al. 2023, arXiv 2305.14314, section 3)."""
+    update: Literal["step", "backward"] = "step"
+    """When weights move: all of them after the backward pass, or each inside it as soon as its gradient is there, so
+    that gradients never exist all at once (Lv et al. 2024, arXiv 2306.09782). `backward` is for full fine-tuning; it
+    gives up clipping by the global norm and cutting a step into micro-batches: all of batch_size has to fit at once."""
+    master_weights: Literal["fp32", "bf16"] = "fp32"
+    """What a fully fine-tuned body's weights are kept in; `bf16` rounds every update stochastically (Zamirai et al.
+    2021, arXiv 2010.06192), since the nearest bf16 number is mostly the one before."""
+    gradient_checkpointing: bool = False
+    """Compute each layer a second time in the backward pass in place of keeping what it made (Chen et al. 2016, arXiv
+    1604.06174): about a third more time, far less memory, the same result."""
+    token_budget: int | None = Field(None, ge=64)
+    """Padded tokens in a micro-batch; null leaves it to the machine. Less needs less memory and changes no result."""
     weight_decay: float = Field(0.01, ge=0)
     """Decoupled decay of matrices; biases and norms have none."""
     beta1: float = Field(0.9, ge=0, lt=1)
@@ -62,6 +91,57 @@ class TrainingSettings(Settings):
     """Keep the weights that were best in English validation (accuracy, then loss), or the last ones."""
     patience: int | None = Field(None, gt=0)
     """Stop after so many validations in a row without a better one; null never stops early."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.update == "backward":
+            if self.max_grad_norm is not None:
+                raise ConfigError(
+                    "update: backward needs max_grad_norm: null: clipping by the global norm has to know every "
+                    "gradient before the first weight moves, and here they never exist all at once"
+                )
+            if self.optimizer.startswith("paged-"):
+                raise ConfigError(
+                    f"update: backward does not go with optimizer {self.optimizer}: it would wait for every page in "
+                    f"the middle of the backward pass; use {self.optimizer.removeprefix('paged-')}, or update: step"
+                )
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What of these can change a result, as JSON: their part of a run's identity."""
+        fields = self.model_dump(mode="json")
+        at_default = {name for name in _LATER_FIELDS if fields[name] == type(self).model_fields[name].default}
+        return {name: value for name, value in fields.items() if name not in {*_MACHINE_FIELDS, *at_default}}
+
+
+def require_applicable(
+    settings: TrainingSettings, *, method_kind: Literal["full", "adapter"], precision: Precision
+) -> None:
+    """Makes sure that a training by this kind of method, in this precision, can be done as `settings` say.
+
+    Raises:
+        ConfigError: with every problem, naming what to change.
+    """
+    problems = []
+    if method_kind != "full":
+        problems += [
+            f"training: {name}: {value} is for full fine-tuning only (what an adapter trains is small, and fits); "
+            "give it in a rule of its own with when: {method: full}"
+            for name, value in (("update", settings.update), ("master_weights", settings.master_weights))
+            if value != TrainingSettings.model_fields[name].default
+        ]
+    elif settings.master_weights == "bf16" and precision != "bf16":
+        problems.append(
+            f"training: master_weights: bf16 needs precision bf16, not {precision}; choose that precision for this "
+            "backbone, or master_weights: fp32"
+        )
+    elif settings.update == "backward" and precision == "fp16":
+        problems.append(
+            "training: update: backward cannot be done in fp16: its loss scaling has to see every gradient before the "
+            "first weight moves; use bf16 or fp32, or update: step"
+        )
+    if problems:
+        raise ConfigError(problems)
 
 
 class RuleFilter(Settings):
@@ -123,7 +203,7 @@ def resolve_training(
     """The hyper-parameters of one training: defaults, then every rule that matches, in order, then `changes`.
 
     Raises:
-        ConfigError: if no rule sets the learning rate.
+        ConfigError: if no rule sets the learning rate, or what the rules set does not go together.
     """
     given = {"phase": phase, "method": method, "backbone": backbone, "task": task}
     values: dict[str, Any] = {}
@@ -131,9 +211,14 @@ def resolve_training(
         if rule.when.matches(given):
             values |= rule.changes()
     values |= changes or {}
+    where = ", ".join(f"{key} {value!r}" for key, value in given.items())
     if values.get("learning_rate") is None:
-        where = ", ".join(f"{key} {value!r}" for key, value in given.items())
         raise ConfigError(
             f"training: no rule sets learning_rate for {where}; add one, for example {{learning_rate: 1e-4}}"
         )
-    return TrainingSettings(**values)
+    try:
+        return TrainingSettings(**values)
+    except ValidationError as error:  # each value was checked where it was written; their combination is checked here
+        problems = [str(entry["ctx"]["error"]) for entry in error.errors() if entry["type"] == "value_error"]
+        assert problems, error
+        raise ConfigError(f"training: {problem} (for {where})" for problem in problems) from None

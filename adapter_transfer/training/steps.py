@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 
 from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.training.batching import Batch
+from adapter_transfer.training.joint_optimizer import JointOptimizer
 from adapter_transfer.training.runtime import Runtime
 from adapter_transfer.training.settings import TrainingSettings
 
 _NO_SCALING = torch.amp.GradScaler("cpu", enabled=False)
-
-
-def make_optimizer(
-    parameters: Mapping[str, torch.nn.Parameter],
-    settings: TrainingSettings,
-    device: torch.device,
-    undecayed: Collection[str] = (),
-) -> torch.optim.Optimizer:
-    """AdamW over matrices (decayed) and vectors such as biases and norms (not decayed).
-
-    Args:
-        undecayed: names of matrices that are not decayed either.
-    """
-    decayed = [p for name, p in parameters.items() if p.ndim > 1 and name not in undecayed]
-    plain = [p for name, p in parameters.items() if p.ndim <= 1 or name in undecayed]
-    groups = [
-        {"params": params, "weight_decay": decay}
-        for params, decay in ((decayed, settings.weight_decay), (plain, 0.0))
-        if params
-    ]
-    return torch.optim.AdamW(
-        groups,
-        lr=settings.learning_rate,
-        betas=(settings.beta1, settings.beta2),
-        eps=settings.epsilon,
-        fused=device.type in ("cpu", "cuda"),
-    )
 
 
 def learning_rate_at(step: int, num_steps: int, settings: TrainingSettings) -> float:
@@ -89,6 +63,12 @@ def accumulate_gradients(
     return total
 
 
+def begin_update(optimizer: torch.optim.Optimizer, step: int, learning_rate: float) -> None:
+    """Tells an optimizer what comes next, before gradients are made: some weights move while they are."""
+    if isinstance(optimizer, JointOptimizer):
+        optimizer.begin(step, learning_rate)
+
+
 def apply_gradients(
     optimizer: torch.optim.Optimizer,
     parameters: Sequence[torch.nn.Parameter],
@@ -99,7 +79,10 @@ def apply_gradients(
     """Clips, updates and clears; returns the global norm before clipping (a scalar on the device).
 
     Where fp16 gave a gradient that is not finite, the scaler leaves weights and moments alone and is smaller next time.
+    Where weights have moved in the backward pass already, there is nothing left to do.
     """
+    if isinstance(optimizer, JointOptimizer) and optimizer.updates_in_backward:
+        return optimizer.norm()
     scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(parameters, math.inf if max_grad_norm is None else max_grad_norm)
     for group in optimizer.param_groups:

@@ -35,6 +35,11 @@ def example_order(seed: int, purpose: str, epoch: int, num_examples: int) -> npt
     return order
 
 
+def rounding_seed(seed: int, purpose: str, parameter: str, step: int) -> int:
+    """Of the noise that a weight kept in bf16 is rounded with after one update (see `rounding`)."""
+    return stream_seed(seed, purpose, "rounding", parameter, step)
+
+
 def seed_dropout(seed: int, purpose: str, step: int, first_example: int) -> None:
     """Seeds torch's generators for the dropout of one micro-batch.
 

@@ -83,6 +83,7 @@ def make_bench() -> Callable[..., Bench]:
         checkpoint_steps: int = 200,
         backbone: str = "nano",
         device: torch.device = CPU,
+        master_weights: str = "fp32",
     ) -> Bench:
         declared = METHODS[method]
         is_full = declared.kind == "full"
@@ -94,6 +95,7 @@ def make_bench() -> Callable[..., Bench]:
             device=device,
             vocab_size=len(tokenizer),
             dropout=dropout,
+            dtype=torch.bfloat16 if is_full and master_weights == "bf16" else None,
         )
         model = with_flexible_heads(body)
         assembly = Assembly(

@@ -33,8 +33,9 @@ from adapter_transfer.training import runtime as runtime_module
 from adapter_transfer.training.batching import collate
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.loop import fit
+from adapter_transfer.training.optimizers import make_optimizer
 from adapter_transfer.training.settings import TrainingSettings
-from adapter_transfer.training.steps import accumulate_gradients, apply_gradients, make_optimizer
+from adapter_transfer.training.steps import accumulate_gradients, apply_gradients
 
 OURS = str(Path(adapter_transfer.__file__).parent)
 FACTORIES = {
@@ -71,6 +72,15 @@ def test_no_factory_without_a_device(make_bench, encoded, tmp_path, method):
         one_step(bench, encoded("train", 4))
         predict(bench.model, bench.assembly.head, encoded("validation", 4), bench.runtime)
         fit(bench.fit_inputs(tmp_path, encoded("train", 8), encoded("validation", 4)))
+
+
+def test_no_factory_without_a_device_where_memory_is_saved(make_bench, encoded, tmp_path):
+    bench = make_bench("full", precision="bf16", master_weights="bf16", checkpoint_steps=1)
+    saved = {"optimizer": "adamw-8bit", "update": "backward", "master_weights": "bf16", "max_grad_norm": None}
+    inputs = bench.fit_inputs(tmp_path, encoded("train", 8), encoded("validation", 4), batch_size=4, **saved)
+    with NamedDevicesOnly():
+        assert fit(inputs).step == 2
+        assert fit(inputs).step == 2  # resumed
 
 
 def test_the_mode_itself_catches(monkeypatch):

@@ -18,9 +18,10 @@ from adapter_transfer.training import runtime as runtime_module
 from adapter_transfer.training.batching import collate
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.history import read_history
+from adapter_transfer.training.optimizers import make_optimizer
 from adapter_transfer.training.runtime import Runtime, device_precisions, make_accelerator
 from adapter_transfer.training.settings import TrainingSettings
-from adapter_transfer.training.steps import accumulate_gradients, apply_gradients, make_optimizer, num_updates
+from adapter_transfer.training.steps import accumulate_gradients, apply_gradients, num_updates
 
 SCALER = torch.amp.GradScaler
 

@@ -128,3 +128,39 @@ def test_a_resumed_fp16_training_goes_on_with_its_scale(make_bench, encoded, tmp
     assert position.step == 12
     assert len(seen) == 6
     assert seen[0] == scales[-1]
+
+
+SAVERS = [
+    {"optimizer": "adamw-8bit"},
+    {"optimizer": "paged-adamw"},
+    {"optimizer": "paged-adamw-8bit", "master_weights": "bf16"},
+    {"optimizer": "adamw-8bit", "update": "backward", "master_weights": "bf16"},
+]
+
+
+@pytest.mark.parametrize("changes", SAVERS, ids=lambda changes: "-".join(changes.values()))
+def test_optimizers_that_need_less_memory_learn_and_go_on_where_they_were(
+    make_bench, encoded, tmp_path, monkeypatch, changes
+):
+    weights = changes.get("master_weights", "fp32")
+    needs_bf16(weights)
+    data = encoded("train", 32)
+    options = {"precision": weights, "master_weights": weights, "device": CUDA, "checkpoint_steps": 2}
+    settings = {"epochs": 8, "max_grad_norm": None, "select": "last", **changes}
+    bench, real, calls = make_bench("full", **options), loop.apply_gradients, []
+    untrained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+
+    def stopping(*arguments):
+        calls.append(1)
+        if len(calls) == 20:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "apply_gradients", stopping)
+        loop.fit(bench.fit_inputs(tmp_path, data, encoded("validation", 8), **settings))
+    again = make_bench("full", **options)
+    position = loop.fit(again.fit_inputs(tmp_path, data, encoded("validation", 8), **settings))
+    trained = score_choices(predict(again.model, again.assembly.head, data, again.runtime), data.labels)
+    assert position.step == 32
+    assert trained.loss < 0.8 * untrained.loss

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaLayer
 
 from adapter_transfer.methods.attach import adapter_weights, undecayed_parameters
 from adapter_transfer.training.batching import collate, micro_batches, pad_rows
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.loop import fit
+from adapter_transfer.training.optimizers import make_optimizer
 from adapter_transfer.training.position import resume
 from adapter_transfer.training.settings import TrainingSettings
-from adapter_transfer.training.steps import accumulate_gradients, learning_rate_at, make_optimizer
+from adapter_transfer.training.steps import accumulate_gradients, learning_rate_at
 
 CELLS = [("full", "none"), ("seq_bn", "none"), ("seq_bn", "stack"), ("seq_bn", "stack-tuned")]
 
@@ -142,3 +144,43 @@ def test_weights_whose_neutral_value_is_not_zero_are_not_decayed(make_bench, enc
     fresh = make_optimizer(bench.parameters, inputs.settings, bench.runtime.device, undecayed)
     position, _ = resume(inputs.progress_dir, bench.parameters, fresh, inputs.runtime.make_scaler())
     assert position.step == 1
+
+
+@pytest.mark.parametrize("method", ["full", "seq_bn"])
+def test_computing_layers_again_changes_no_bit(make_bench, encoded, tmp_path, monkeypatch, method):
+    ends, passes = [], []
+    real = XLMRobertaLayer.forward
+
+    def counting(layer, *given, **named):
+        passes[-1] += layer.training
+        return real(layer, *given, **named)
+
+    for again in (False, True):
+        passes.append(0)
+        bench = make_bench(method, dropout=0.2, token_budget=100_000)
+        changes = {"gradient_checkpointing": again, "epochs": 2, "dropout": 0.2, "select": "last"}
+        inputs = bench.fit_inputs(tmp_path / str(again), encoded("train", 16), encoded("validation", 8), **changes)
+        with monkeypatch.context() as patch:
+            patch.setattr(XLMRobertaLayer, "forward", counting)
+            fit(inputs)
+        assert not any(getattr(module, "gradient_checkpointing", False) for module in bench.model.modules())
+        ends.append(bench.state())
+    assert passes[0] == 8  # steps × layers
+    assert passes[1] > passes[0]
+    assert all(torch.equal(value, ends[0][name]) for name, value in ends[1].items())
+
+
+def test_tokens_are_counted_over_all_steps(make_bench, encoded, tmp_path):
+    train = encoded("train", 12)
+    counts = []
+    for budget in (100_000, 1):
+        bench = make_bench("seq_bn", token_budget=budget)
+        position = fit(bench.fit_inputs(tmp_path / f"{budget}", train, encoded("validation", 4), epochs=2))
+        counts.append((position.num_tokens, position.num_padded_tokens))
+    assert len(set(train.row_lengths.tolist())) > 1
+    total = 2 * int(train.row_lengths.sum())
+    longest = train.row_lengths.reshape(-1, 2).max(axis=1)
+    # Of one example a micro-batch, rows are padded to the longer choice; together they are padded more.
+    assert counts[1] == (total, 2 * 2 * int(longest.sum()))
+    assert counts[0][0] == total
+    assert counts[0][1] > counts[1][1]
