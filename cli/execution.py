@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from adapter_transfer.analysis.summaries import count
+from adapter_transfer.backbones.zoo import QUANTIZED
 from adapter_transfer.errors import RunFailedError, StoreError
 from adapter_transfer.experiments.execute import Outcome, execute
 from adapter_transfer.experiments.machine import MachineSettings
@@ -22,14 +23,14 @@ def run_plan(
     Whatever would make every run fail is told before anything is made or started.
 
     Raises:
-        ConfigError: if a tracker is unknown or not installed.
+        ConfigError: if a tracker is unknown or not installed, or bitsandbytes is not and a run needs it.
         DeviceError: if the device cannot be had.
         StoreError: if runs are damaged, the store cannot be used, or nothing failed but another process works on some
             of the runs.
         RunFailedError: if runs failed; the others were finished and kept.
     """
     if plan.todo:
-        _require_machine(settings)
+        _require_machine(settings, plan)
     store = Store.open(store_dir)
     _announce(plan, quiet)
     with show_progress(plan, quiet=quiet) as tell:
@@ -57,14 +58,22 @@ def _require_undamaged(plan: Plan, store_dir: Path) -> None:
     )
 
 
-def _require_machine(settings: MachineSettings) -> None:
-    if settings.device == "cpu" and not settings.trackers:
+def _require_machine(settings: MachineSettings, plan: Plan) -> None:
+    quantized = {spec.precision for spec in plan.todo} & QUANTIZED
+    optimizers = {spec.training.optimizer for spec in plan.todo} - {"adamw"}
+    if settings.device == "cpu" and not settings.trackers and not quantized and not optimizers:
         return
     # Loads torch, several seconds that the usual call on the CPU leaves to its workers.
+    from adapter_transfer.backbones.quantization import require_bitsandbytes
+    from adapter_transfer.training.optimizers import require_optimizer
     from adapter_transfer.training.runtime import require_device, require_trackers
 
     require_device(settings.device)
     require_trackers(settings.trackers)
+    for precision in sorted(quantized):
+        require_bitsandbytes(precision)
+    for optimizer in sorted(optimizers):
+        require_optimizer(optimizer)
 
 
 def _announce(plan: Plan, quiet: bool) -> None:

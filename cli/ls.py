@@ -1,8 +1,7 @@
-"""`adapter-transfer ls backbones|tasks|methods|recipes|configs`: what there is."""
+"""`adapter-transfer ls backbones|memory|tasks|methods|recipes|configs`: what there is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,10 +13,11 @@ from adapter_transfer.training.recipes import RECIPES, SCALES, Recipe
 from adapter_transfer.training.settings import TrainingSettings
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import describe, shipped_configs
-from adapter_transfer_cli.output import print_json, print_table
+from adapter_transfer_cli.ls_memory import memory
+from adapter_transfer_cli.output import markdown_table, print_json, print_table
 
 app = typer.Typer(
-    help="List what there is: backbones, tasks, methods, recipes, configs.",
+    help="List what there is: backbones (and what memory they take), tasks, methods, recipes, configs.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog="Example: adapter-transfer ls backbones",
@@ -36,10 +36,14 @@ def backbones(json: options.Json = False, debug: options.Debug = False) -> None:
                 "weights": backbone.weights,
                 "layers": fields["num_hidden_layers"],
                 "hidden": fields["hidden_size"],
+                "norm": backbone.norm,
                 "parameters": counts.total,
                 "encoder": counts.encoder,
                 "embeddings": counts.embeddings,
+                "distilled_from": backbone.distilled_from,
                 "architecture": backbone.architecture,
+                "tokenizer_class": backbone.tokenizer_class,
+                "pad_token_id": fields["pad_token_id"],
                 "max_length": backbone.max_length,
                 "source": backbone.source,
                 "impossible": backbone.unsupported_reason(),
@@ -47,8 +51,11 @@ def backbones(json: options.Json = False, debug: options.Debug = False) -> None:
                 "reference": backbone.reference,
             }
         )
-    hidden = ("weights", "embeddings", "architecture", "max_length", "impossible", "reference")
-    _show(rows, json, hidden=hidden, droppable=("source",))
+    hidden = ("weights", "architecture", "tokenizer_class", "pad_token_id", "max_length", "impossible", "reference")
+    _show(rows, json, hidden=hidden, droppable=("source", "distilled_from"))
+
+
+app.command(epilog="Example: adapter-transfer ls memory --kept-tokens 30000")(memory)
 
 
 @app.command(epilog="Example: adapter-transfer ls tasks")
@@ -122,7 +129,7 @@ def recipes(
         settings = [name for name in TrainingSettings.model_fields if name in names]
         headers = ["methods", "backbones", "task", *(f"`{name}`" for name in settings), "source"]
         cells = [[*_where(r), *(_number(r.values.get(name)) for name in settings), r.source] for r in RECIPES]
-        typer.echo("\n".join(_markdown_table(headers, cells)))
+        typer.echo("\n".join(markdown_table(headers, cells)))
     else:
         _show(
             [
@@ -162,6 +169,8 @@ def _cell(value: Any) -> str:
         return f"[{', '.join(value)}]"
     if isinstance(value, bool):
         return str(value).lower()
+    if value is None:
+        return "–"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -178,8 +187,3 @@ def _number(value: Any) -> str:
         digits, exponent = f"{value:e}".split("e")
         return f"{float(digits):g}e{int(exponent)}"
     return "" if value is None else f"{value:g}"
-
-
-def _markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [headers, ["---"] * len(headers), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]

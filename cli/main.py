@@ -23,6 +23,7 @@ from adapter_transfer_cli import (
     evaluate,
     ls,
     plan,
+    prepare,
     report,
     results,
     sandbox,
@@ -55,7 +56,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (demo, compare, plan, status, results, report, train, evaluate, cp, validate, schema, doctor):
+for _verb in (demo, compare, plan, prepare, status, results, report, train, evaluate, cp, validate, schema, doctor):
     _verb.register(app)
 app.add_typer(ls.app, name="ls")
 app.add_typer(data.app, name="data")

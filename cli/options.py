@@ -10,7 +10,7 @@ import typer
 
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.tasks.reading import BadRows
-from adapter_transfer.training.settings import DeviceRequest
+from adapter_transfer.training.settings import DEFAULT_TOKEN_BUDGET, DeviceRequest
 from adapter_transfer_cli.output import configure_logs
 
 
@@ -44,7 +44,12 @@ Device = Annotated[DeviceRequest, typer.Option(help="Where to compute; auto take
 Workers = Annotated[int, typer.Option(min=1, help="Processes that run side by side; on one GPU, 1.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each worker. [default: cores / workers]")]
 TokenBudget = Annotated[
-    int, typer.Option(min=64, help="Padded tokens in one micro-batch; less needs less memory and changes no result.")
+    int | None,
+    typer.Option(
+        min=64,
+        help="Padded tokens in one micro-batch; less needs less memory and changes no result. "
+        f"[default: the configuration's, else {DEFAULT_TOKEN_BUDGET}]",
+    ),
 ]
 CheckpointSteps = Annotated[int, typer.Option(min=1, help="Optimizer steps between two checkpoints.")]
 Trackers = Annotated[

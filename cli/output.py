@@ -88,6 +88,12 @@ def print_table(
         console().print(note, style="dim", markup=False)
 
 
+def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
+    lines = [headers, ["---"] * len(headers), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
 _PROSE_WIDTH = 24
 _GAP = 2
 

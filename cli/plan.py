@@ -1,22 +1,34 @@
-"""`adapter-transfer plan CONFIG`: what an experiment would run, before anything is trained."""
+"""`adapter-transfer plan CONFIG`: what an experiment would run and what that costs, before anything is trained."""
 
 from __future__ import annotations
 
-from collections import Counter
+from typing import Annotated
 
 import typer
 
-from adapter_transfer.experiments.plan import Plan, PlannedRun, make_plan
+from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
-from adapter_transfer_cli.output import console, print_json, print_table
-from adapter_transfer_cli.progress import print_notes, title
+from adapter_transfer_cli.quantities import parse_bytes, parse_rate
 from adapter_transfer_cli.sources import open_sources
 from adapter_transfer_cli.stores import existing_store
 
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Of the card, for example 8GiB. [default: of the card here]")
+]
+Rate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE",
+        help="How fast it computes, for example 30TFLOP/s; `measure` multiplies matrices here. [default: as finished "
+        "trainings in the store]",
+    ),
+]
+MEASURE = "measure"
+
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: adapter-transfer plan demo --set seeds=[1,2,3] --json")(plan)
+    app.command(epilog="Example: adapter-transfer plan demo --memory 8GiB --rate 30TFLOP/s")(plan)
 
 
 def plan(
@@ -25,55 +37,28 @@ def plan(
     store: options.StoreDir = options.STORE_DEFAULT,
     data_dir: options.DataDir = None,
     on_bad_row: options.OnBadRow = "fail",
+    memory: Memory = None,
+    rate: Rate = None,
+    token_budget: options.TokenBudget = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Show the runs of an experiment: what is done, what is to be done, what is impossible and why."""
+    """Show the runs of an experiment and what they cost: memory, time, disk, and what to change so that they fit.
+
+    Says what is done, what is to be done, what is impossible and why. Downloads no weights and trains nothing.
+    """
+    # Loads NumPy and tokenizers, a tenth of a second that no other verb's --help needs.
+    from adapter_transfer_cli.plan_costs import Asked, tell
+
+    asked = Asked(
+        memory_bytes=None if memory is None else parse_bytes(memory, "--memory"),
+        rate=None if rate in (None, MEASURE) else parse_rate(str(rate), "--rate"),
+        measures=rate == MEASURE,
+        token_budget=token_budget,
+        data_dir=data_dir,
+    )
     experiment = read_experiment(config, overrides)
     sources = open_sources(config, experiment, store, data_dir, on_bad_row)
-    made = make_plan(experiment, existing_store(store), sources)
-    if json:
-        print_json(made.as_json())
-        return
-    if not quiet:
-        _print_runs(made)
-    counts = Counter(run.status for run in made.runs)
-    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
-    pending = f", {made.num_pending} more after the search" if made.num_pending else ""
-    console().print(f"{made.name}: {len(made.runs)} runs ({summary}){pending}, {len(made.impossible)} impossible cells")
-    print_notes(made)
-
-
-def _status(run: PlannedRun) -> str:
-    return f"{run.status}, trial: {run.trial}" if run.trial else f"{run.status}, trial" if run.is_trial else run.status
-
-
-def _print_runs(made: Plan) -> None:
-    print_table(
-        ["run", "phase", "backbone", "", "method", "intermediate", "composition", "task", "seed", "status"],
-        [
-            [
-                run.spec.id[:8],
-                run.spec.phase,
-                run.spec.backbone,
-                run.spec.precision,
-                run.spec.method,
-                run.spec.intermediate,
-                run.spec.composition,
-                run.spec.task,
-                str(run.spec.seed),
-                _status(run),
-            ]
-            for run in made.runs
-        ],
-    )
-    for run in made.runs:
-        if run.reason:
-            text = f"{run.status} {run.spec.id[:8]}, {title(run.spec)}: {run.reason}"
-            console().print(text, markup=False, soft_wrap=True)
-    if made.impossible:
-        print_table(
-            ["impossible", "precision", "method", "intermediate", "composition", "reason"],
-            [[c.backbone, c.precision, c.method, c.intermediate, c.composition, c.reason] for c in made.impossible],
-        )
+    opened = existing_store(store)
+    tell(make_plan(experiment, opened, sources), opened, asked, json=json, quiet=quiet)

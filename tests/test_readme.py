@@ -24,6 +24,7 @@ from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.composition import COMPOSITIONS
+from adapter_transfer.training.settings import TrainingRule, require_applicable, resolve_training
 from adapter_transfer_cli.main import app, main
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
@@ -34,6 +35,8 @@ COMMANDS = [line for line in LINES if line.startswith("adapter-transfer")]
 LONG = ("adapter-transfer demo", "adapter-transfer compare")
 # What needs published files: run on small ones of the tests' own.
 ON_FILES = [line for line in COMMANDS if "--data-dir DATA" in line]
+# What needs a published checkpoint: run on one of the sandbox's.
+PREPARING = [line for line in COMMANDS if line.startswith("adapter-transfer prepare")]
 SMALL = ("--set", "training.0.max_train_examples=8", "--set", "training.0.max_steps=1", "--set", "languages=[en]")
 
 
@@ -55,7 +58,11 @@ def run_lines(lines, monkeypatch, folder):
 
 
 def test_the_short_commands_run_in_order_and_the_artifact_loads(monkeypatch, tmp_path, capsys):
-    run_lines([line for line in COMMANDS if not line.startswith(LONG) and line not in ON_FILES], monkeypatch, tmp_path)
+    run_lines(
+        [line for line in COMMANDS if not line.startswith(LONG) and line not in (*ON_FILES, *PREPARING)],
+        monkeypatch,
+        tmp_path,
+    )
     assert (tmp_path / "my-experiment.yaml").is_file()
     assert (tmp_path / "report.html").is_file()
     store = Store.open(Path("runs"))
@@ -68,10 +75,16 @@ def test_the_short_commands_run_in_order_and_the_artifact_loads(monkeypatch, tmp
 
 def test_the_commands_on_published_files_run(monkeypatch, tmp_path, capsys):
     write_published_files(tmp_path / "DATA")
-    assert len(ON_FILES) == 2
+    assert len(ON_FILES) == 3
     # A comparison's plan reads the same data and takes the same options.
     lines = [line.replace("adapter-transfer compare", "adapter-transfer plan") for line in ON_FILES]
     run_lines(lines, monkeypatch, tmp_path)
+
+
+def test_the_preparation_of_a_published_checkpoint_runs_on_a_small_one(monkeypatch, tmp_path, capsys):
+    (line,) = PREPARING
+    run_lines([line.replace(" xl ", " nano ").replace("xcopa-nf4", "demo")], monkeypatch, tmp_path)
+    assert list(tmp_path.glob("runs/cache/backbones/*/manifest.json"))
 
 
 @pytest.mark.slow
@@ -88,10 +101,19 @@ def test_make_knows_every_target():
 
 
 def test_the_example_experiment_is_valid():
-    examples = [text for kind, text in BLOCKS if kind == "yaml"]
-    assert examples
-    for text in examples:
-        parse(Experiment, read_text(text, "README.md"))
+    whole, rules = [text for kind, text in sorted(BLOCKS, key=lambda block: "name:" not in block[1]) if kind == "yaml"]
+    parse(Experiment, read_text(whole, "README.md"))
+    around = "name: x\nbackbones: [xl]\nmethods: [full]\nintermediates: [none]\ntarget: xcopa\nseeds: [1]\n"
+    experiment = parse(Experiment, read_text(around + rules, "README.md"))
+    settings = resolve_training(
+        [TrainingRule(learning_rate=1e-5), *experiment.rules],
+        phase="target",
+        method="full",
+        backbone="xl",
+        task="xcopa",
+    )
+    require_applicable(settings, method_kind="full", precision="bf16")
+    assert settings.update == "backward"
 
 
 def test_the_table_of_commands_is_complete():

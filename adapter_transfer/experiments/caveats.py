@@ -3,31 +3,102 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.tune import Tune
+from adapter_transfer.training.settings import TrainingSettings
 
 
 def experiment_caveats(specs: Iterable[RunSpec], tune: Tune | None = None) -> tuple[str, ...]:
-    """Caveats about the runs of one experiment: learning rates that several scales share and nobody searched for.
+    """Caveats about the runs of one experiment.
+
+    Learning rates that several scales share and nobody searched for, precisions and optimizers that vary with scale,
+    and what memory-saving training gives up.
 
     Args:
         tune: the experiment's search.
     """
+    trained = [spec for spec in specs if spec.phase != "evaluation"]
+    return (*_shared_rates(trained, tune), *_precisions(trained), *_optimizers(trained), *_given_up(trained))
+
+
+def _shared_rates(trained: Iterable[RunSpec], tune: Tune | None) -> Iterator[str]:
     scales: dict[tuple[str, str, float], dict[str, None]] = defaultdict(dict)
-    for spec in specs:
-        if spec.phase != "evaluation" and not _is_searched(spec, tune):
+    for spec in trained:
+        if not _is_searched(spec, tune):
             scales[spec.method, spec.phase, spec.training.learning_rate][spec.backbone] = None
-    return tuple(
-        f"{method} has one learning rate ({rate:g}) in the {phase} phase of {', '.join(names)}: a rate that suits some "
-        "scales better than others shapes the slope by itself. Give each scale its own, or search with `tune:`."
-        for (method, phase, rate), names in scales.items()
-        if len(names) > 1
-    )
+    for (method, phase, rate), names in scales.items():
+        if len(names) > 1:
+            yield (
+                f"{method} has one learning rate ({rate:g}) in the {phase} phase of {', '.join(names)}: a rate that "
+                "suits some scales better than others shapes the slope by itself. Give each scale its own, or search "
+                "with `tune:`."
+            )
 
 
 def _is_searched(spec: RunSpec, tune: Tune | None) -> bool:
     if tune is None or spec.phase not in tune.phases:
         return False
     return any("learning_rate" in trial.changes() for trial in tune.of(spec.method))
+
+
+def _precisions(trained: Iterable[RunSpec]) -> Iterator[str]:
+    for methods, groups in _by_scale(trained, lambda spec: spec.precision):
+        yield (
+            f"precision varies with scale for {methods} ({groups}): between these groups, a difference or a slope "
+            "mixes precision with size. Scales of one precision compare; to compare them all, give them one that fits "
+            "the largest (nf4)."
+        )
+
+
+def _optimizers(trained: Iterable[RunSpec]) -> Iterator[str]:
+    for methods, groups in _by_scale(trained, lambda spec: _optimizer(spec.training)):
+        yield (
+            f"the optimizer varies with scale for {methods} ({groups}): between these groups, a difference or a slope "
+            "mixes optimizer with size."
+        )
+
+
+def _by_scale(trained: Iterable[RunSpec], kind: Callable[[RunSpec], str]) -> Iterator[tuple[str, str]]:
+    """Methods whose scales are not all of the same kinds, with the scales of each kind, both as text."""
+    kinds: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
+    for spec in trained:
+        kinds[spec.method][spec.backbone][kind(spec)] = None
+    alike: dict[str, list[str]] = defaultdict(list)
+    for method, scales in kinds.items():
+        if len({frozenset(found) for found in scales.values()}) > 1:
+            groups: dict[str, list[str]] = defaultdict(list)
+            for backbone, found in scales.items():
+                for name in found:
+                    groups[name].append(backbone)
+            alike["; ".join(f"{name}: {', '.join(there)}" for name, there in groups.items())].append(method)
+    for text, methods in alike.items():
+        yield ", ".join(methods), text
+
+
+def _optimizer(training: TrainingSettings) -> str:
+    weights = ", bf16 weights" if training.master_weights == "bf16" else ""
+    update = " inside the backward pass" if training.update == "backward" else ""
+    return f"{training.optimizer}{update}{weights}"
+
+
+def _given_up(trained: Iterable[RunSpec]) -> Iterator[str]:
+    """What full fine-tuning loses where it is made to fit a small card."""
+    unclipped: dict[str, None] = {}
+    rounded: dict[str, None] = {}
+    for spec in trained:
+        if spec.training.update == "backward":
+            unclipped[f"{spec.method} of {spec.backbone}"] = None
+        if spec.training.master_weights == "bf16":
+            rounded[f"{spec.method} of {spec.backbone}"] = None
+    if unclipped:
+        yield (
+            f"{', '.join(unclipped)}: weights are updated inside the backward pass (update: backward), so gradients "
+            "are not clipped by their global norm."
+        )
+    if rounded:
+        yield (
+            f"{', '.join(rounded)}: weights are kept in bf16 and updates are rounded stochastically (master_weights: "
+            "bf16); there are no fp32 master weights."
+        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from adapter_transfer.backbones.zoo import Backbone, Precision
+from adapter_transfer.backbones.zoo import QUANTIZED, Backbone, Precision
 from adapter_transfer.errors import ConfigError, ImpossibleError
 from adapter_transfer.experiments.choices import MethodChoice
 from adapter_transfer.experiments.data import TRAINING_LANGUAGE, TRAINING_SPLITS, DataReader, SplitRef, texts_digest
@@ -15,11 +15,12 @@ from adapter_transfer.experiments.experiment import NO_TARGET, Experiment
 from adapter_transfer.experiments.runs import HeadStart, RunSpec, evaluation_alone, evaluation_of
 from adapter_transfer.experiments.tune import TrialBase
 from adapter_transfer.hub import RepoKind
+from adapter_transfer.methods.catalog import require_architecture
 from adapter_transfer.methods.composition import CompositionRequest, ResolvedComposition, resolve_composition
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.task import Split, Task
 from adapter_transfer.training.recipes import recipes_for
-from adapter_transfer.training.settings import Phase, TrainingSettings, resolve_training
+from adapter_transfer.training.settings import Phase, TrainingSettings, require_applicable, resolve_training
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,15 @@ class CellBuilder:
             data=self.reader.training_refs(task),
             parents=parents,
             tokenizer_data=self._tokenizer_data,
+            vocabulary=self._read_splits if self._trims_vocabulary else (),
         )
 
     def training_settings(self, task: Task, phase: Phase) -> TrainingSettings:
         """Hyper-parameters of a phase: shipped values, then the experiment's rules, then the trial's.
 
         Raises:
-            ConfigError: if nothing sets the learning rate, or rows may be longer than the backbone takes.
+            ConfigError: if nothing sets the learning rate, rows may be longer than the backbone takes, or the
+            precision or method has no use for a setting.
         """
         method, backbone = self.choice.name, self.declaration.name
         recipes = recipes_for(phase=phase, method=method, backbone=backbone, task=task.name)
@@ -126,6 +129,7 @@ class CellBuilder:
         settings = resolve_training(
             rules, phase=phase, method=method, backbone=backbone, task=task.name, changes=changes
         )
+        require_applicable(settings, method_kind=self.choice.method.kind, precision=self.precision)
         longest = self.declaration.max_length
         if settings.max_length > longest:
             raise ConfigError(
@@ -141,6 +145,7 @@ class CellBuilder:
         if reason is not None:
             raise ImpossibleError(reason)
         method = self.choice.method
+        require_architecture(method, known.architecture)
         if self.precision in method.refused_precisions:
             raise ImpossibleError(method.refused_precisions[self.precision])
         method.check(self._method_settings, int(self.declaration.known_fields()["hidden_size"]))
@@ -167,10 +172,17 @@ class CellBuilder:
 
     @cached_property
     def _tokenizer_data(self) -> tuple[SplitRef, ...]:
-        if not self.declaration.trains_tokenizer:
-            return ()
-        # Everything that the experiment reads: a tokenizer of our own is trained on it.
+        # A tokenizer of our own is trained on everything that the experiment reads.
+        return self._read_splits if self.declaration.trains_tokenizer else ()
+
+    @cached_property
+    def _read_splits(self) -> tuple[SplitRef, ...]:
         return tuple(self.reader.ref(*split) for split in experiment_splits(self.experiment))
+
+    @property
+    def _trims_vocabulary(self) -> bool:
+        asked = self.experiment.trim_vocabulary
+        return self.choice.method.kind == "full" or self.precision in QUANTIZED if asked is None else asked
 
     @cached_property
     def backbone_digest(self) -> str:

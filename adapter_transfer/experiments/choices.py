@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
@@ -15,11 +16,23 @@ from pydantic import (
 )
 
 from adapter_transfer.backbones.backbone import TokenizerClass
-from adapter_transfer.backbones.zoo import BACKBONES, Backbone, own_backbone, own_name
+from adapter_transfer.backbones.zoo import BACKBONES, Backbone, Precision, own_backbone, own_name
 from adapter_transfer.config import Settings, one_of
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.methods.catalog import METHODS, Method
 from adapter_transfer.registry import unknown_name_message
+
+
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values, if each stands there once.
+
+    Raises:
+        ValueError: naming those that are repeated.
+    """
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"each may stand here once; repeated: {', '.join(repeated)}")
+    return values
 
 
 class BackboneChoice(Settings):
@@ -36,6 +49,11 @@ class BackboneChoice(Settings):
     """For a tokenizer whose files do not tell their class: `xlm-roberta`."""
     pad_token_id: int | None = Field(None, ge=0)
     """Of the tokenizer, where the model's `config.json` says another."""
+    # Behind a validator that takes plain names, strict pydantic no longer takes a file's list for a tuple.
+    precisions: Annotated[tuple[Precision, ...], Field(min_length=1, strict=False), AfterValidator(distinct)] | None = (
+        None
+    )
+    """Of this scale, in place of the experiment's. Where scales differ in precision, their slope mixes both."""
 
     @model_validator(mode="after")
     def _check_name(self) -> BackboneChoice:

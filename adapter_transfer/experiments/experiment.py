@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from adapter_transfer.backbones.zoo import BACKBONES, Precision
 from adapter_transfer.config import Settings, one_of
 from adapter_transfer.errors import ConfigError
-from adapter_transfer.experiments.choices import WrittenBackbone, WrittenMethod
+from adapter_transfer.experiments.choices import BackboneChoice, WrittenBackbone, WrittenMethod, distinct
 from adapter_transfer.experiments.tune import Tune
 from adapter_transfer.languages import expand_languages
 from adapter_transfer.methods.composition import CompositionRequest
@@ -33,13 +33,6 @@ EvaluatedName = Annotated[str, one_of("target task", TARGET_TASKS)]
 TaskName = Annotated[str, one_of("task", TASKS)]
 
 
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
-    if repeated:
-        raise ValueError(f"each may stand here once; repeated: {', '.join(repeated)}")
-    return values
-
-
 def _check_languages(names: tuple[str, ...]) -> tuple[str, ...]:
     return expand_languages(names)
 
@@ -53,13 +46,14 @@ class Experiment(Settings):
     """What the experiment is to answer; printed above its results."""
     backbones: tuple[WrittenBackbone, ...] = Field(min_length=1)
     """The scales, smallest first: names (`ls backbones`), or your own encoder by folder or Hub id."""
-    precisions: Annotated[tuple[Precision, ...], Field(min_length=1), AfterValidator(_distinct)] = ("fp32",)
-    """Of the frozen weights for adapters, of the computation for full fine-tuning; what trains is kept in fp32."""
+    precisions: Annotated[tuple[Precision, ...], Field(min_length=1), AfterValidator(distinct)] = ("fp32",)
+    """Of the frozen weights for adapters, of the computation for full fine-tuning; what trains is kept in fp32. A
+    backbone may have its own: `{name: xxl, precisions: [nf4]}`."""
     methods: tuple[WrittenMethod, ...] = Field(min_length=1)
     """How a phase changes the backbone (`ls methods`)."""
-    intermediates: Annotated[tuple[IntermediateName, ...], Field(min_length=1), AfterValidator(_distinct)]
+    intermediates: Annotated[tuple[IntermediateName, ...], Field(min_length=1), AfterValidator(distinct)]
     """English tasks trained before the target; `none` is the baseline that gains are measured against."""
-    compositions: Annotated[tuple[CompositionRequest, ...], Field(min_length=1), AfterValidator(_distinct)] = ("auto",)
+    compositions: Annotated[tuple[CompositionRequest, ...], Field(min_length=1), AfterValidator(distinct)] = ("auto",)
     """How the target's adapter meets the intermediate's; `auto` takes what is exact for the method."""
     target: TargetName
     """The task that is trained in English after the intermediate and evaluated in every language; `none` evaluates the
@@ -68,10 +62,13 @@ class Experiment(Settings):
     """With `target: none`, the task whose test items are answered."""
     languages: Annotated[tuple[str, ...], AfterValidator(_check_languages)] | None = None
     """Evaluated languages, as codes or names of sets; without it, every language of the target's test split."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(distinct)]
     """Seed k of the target stands on seed k of the intermediate and is compared with seed k of `none`."""
     head: Literal["carry", "fresh"] = "fresh"
     """Whether the target's head starts from the intermediate's where their shapes allow, or anew."""
+    trim_vocabulary: bool | None = None
+    """Keep only those rows of the embedding table that the experiment's texts use while a run works; exact, and written
+    back when it saves. Without it: for full fine-tuning and for quantized backbones."""
     splits: Mapping[TaskName, Mapping[Split, str]] = {}
     """Task → our split (train, validation, test) → the published split that serves as it, where that is not the task's
     own choice (`ls tasks`)."""
@@ -144,6 +141,10 @@ class Experiment(Settings):
     @property
     def method_names(self) -> tuple[str, ...]:
         return tuple(choice.name for choice in self.methods)
+
+    def precisions_of(self, backbone: BackboneChoice) -> tuple[Precision, ...]:
+        """In which precisions a scale is run: its own, else the experiment's."""
+        return self.precisions if backbone.precisions is None else backbone.precisions
 
     @property
     def rules(self) -> tuple[RuleBase, ...]:

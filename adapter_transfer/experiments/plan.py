@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Literal
@@ -86,8 +86,13 @@ class Plan:
         """Runs that the store holds but that cannot be read."""
         return [run for run in self.runs if run.status == "damaged"]
 
-    def as_json(self) -> dict[str, Any]:
-        """For machines: `{"experiment", "runs": [...]}`; impossible cells stand among the runs, without an id."""
+    def as_json(self, costs: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+        """For machines: `{"experiment", "runs": [...]}`; impossible cells stand among the runs, without an id.
+
+        Args:
+            costs: what each run costs, by id (`RunCost.as_json`); without them, nothing is said of costs.
+        """
+        no_cost = dict.fromkeys(name for cost in (costs or {}).values() for name in cost)
         runs = [
             {
                 "id": run.spec.id,
@@ -96,6 +101,7 @@ class Plan:
                 "reason": run.reason or None,
                 "is_trial": run.is_trial,
                 "trial": run.trial or None,
+                **(costs[run.spec.id] if costs else {}),
             }
             for run in self.runs
         ]
@@ -113,6 +119,7 @@ class Plan:
                 "seed": None,
                 "status": "impossible",
                 "reason": cell.reason,
+                **no_cost,
             }
             for cell in self.impossible
         ]
@@ -142,7 +149,7 @@ def make_plan(experiment: Experiment, store: Store | None = None, sources: Sourc
     drawing.reader.require_readable(experiment_splits(experiment))
     for backbone in experiment.backbones:
         declared = backbone.declaration()
-        for precision, choice in product(experiment.precisions, experiment.methods):
+        for precision, choice in product(experiment.precisions_of(backbone), experiment.methods):
             builder = CellBuilder(
                 experiment, drawing.reader, declared, precision, choice, drawing.sources.resolver.commit
             )

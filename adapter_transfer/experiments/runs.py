@@ -41,6 +41,8 @@ class RunSpec:
         parents: role ("intermediate", "target") → run id.
         backbone_digest: of weights, configuration and tokenizer.
         tokenizer_data: what a tokenizer of our own is trained on; empty where the backbone has one.
+        vocabulary: everything that the experiment reads, where the embedding table is trimmed to its tokens; empty
+            where the table stays whole. No part of the identity: trimming is exact.
     """
 
     phase: Phase
@@ -60,6 +62,7 @@ class RunSpec:
     data: tuple[SplitRef, ...]
     parents: Mapping[str, str] = field(default_factory=dict)
     tokenizer_data: tuple[SplitRef, ...] = ()
+    vocabulary: tuple[SplitRef, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """What the id is made of, as JSON."""
@@ -76,7 +79,7 @@ class RunSpec:
             "method": {"name": self.method, "settings": dict(self.method_settings)},
             "composition": self.composition,
             "head": self.head,
-            "training": self.training.model_dump(mode="json"),
+            "training": self.training.identity(),
             "seed": self.seed,
         }
 
@@ -100,7 +103,8 @@ class RunSpec:
             "parents": dict(self.parents),
             "data": refs_to_json(self.data),
             # A list, because a tokenizer depends on the order of its text, and files are written with sorted keys.
-            "tokenizer_data": [{"split": name, **ref} for name, ref in refs_to_json(self.tokenizer_data).items()],
+            "tokenizer_data": _listed(self.tokenizer_data),
+            "vocabulary": _listed(self.vocabulary),
         }
 
     @classmethod
@@ -115,8 +119,13 @@ class RunSpec:
                 "training": TrainingSettings.model_validate_json(json.dumps(description["training"])),
                 "data": refs_from_json(description["data"]),
                 "tokenizer_data": _ordered_refs(description["tokenizer_data"]),
+                "vocabulary": _ordered_refs(description.get("vocabulary", [])),
             }
         )
+
+
+def _listed(refs: Iterable[SplitRef]) -> list[dict[str, Any]]:
+    return [{"split": name, **ref} for name, ref in refs_to_json(refs).items()]
 
 
 def _ordered_refs(recorded: Any) -> tuple[SplitRef, ...]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from adapter_transfer.backbones.loading import load_body
+from adapter_transfer.backbones.loading import load_body, trimming_of
 from adapter_transfer.backbones.sizes import count_parameters
 from adapter_transfer.backbones.tokenizer_loading import TokenizerText, load_tokenizer
+from adapter_transfer.backbones.vocabulary import KeptTokens
 from adapter_transfer.errors import DataError
 from adapter_transfer.experiments.assemblies import Artifacts, body_source, evaluation_assembly, training_assembly
 from adapter_transfer.experiments.data import SplitRef, examples_of
+from adapter_transfer.experiments.kept import kept_for_run, of_attempt
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.provenance import machine, versions
 from adapter_transfer.experiments.runs import RunSpec
@@ -43,6 +45,7 @@ class Session:
     _encodings: OrderedDict[tuple[str, ...], EncodedExamples] = field(default_factory=OrderedDict)
     _runtime: tuple[tuple[Any, ...], Runtime] | None = None
     _model: tuple[tuple[Any, ...], Any] | None = None
+    _kept: tuple[tuple[Any, ...], KeptTokens | None] | None = None
 
     def __post_init__(self) -> None:
         if self.settings.threads is not None:
@@ -73,14 +76,21 @@ class Session:
     def _train(
         self, spec: RunSpec, directory: RunDirectory, runtime: Runtime, on_progress: Callable[[Progress], None]
     ) -> dict[str, Any]:
-        train, validation = (self._encoded(spec, ref) for ref in spec.data)
+        whole = [self._encoded(spec, ref) for ref in spec.data]
         artifact = self._parent_artifacts(spec)
-        model = self._load(spec, runtime, trained_dir=body_source(spec, artifact))
-        return run_training_phase(
+        trained_dir = body_source(spec, artifact)
+        kept, progress_dir, trimming = self._kept_for(spec, whole), directory.progress_dir, None
+        if kept is not None and METHODS[spec.method].kind == "full":
+            kept, progress_dir = of_attempt(progress_dir, kept, [part.tokens for part in whole])
+            vocab_size = len(self._tokenizer(spec))
+            trimming = trimming_of(spec.declaration, kept, vocab_size=vocab_size, trained_dir=trained_dir)
+        model = self._load(spec, runtime, trained_dir, kept)
+        train, validation = _renumbered(whole, kept)
+        metrics = run_training_phase(
             TrainingPhase(
                 model=model,
                 assembly=training_assembly(spec, artifact),
-                counts=count_parameters(model.config.to_dict()),
+                counts=count_parameters(_whole_config(model, kept)),
                 train=take(train, spec.training.max_train_examples),
                 validation=validation,
                 settings=spec.training,
@@ -88,25 +98,39 @@ class Session:
                 purpose=f"{spec.phase}/{spec.task}",
                 runtime=runtime,
                 paths=PhasePaths(
-                    directory.artifact_dir, directory.progress_dir, directory.history_path, directory.predictions_path
+                    directory.artifact_dir, progress_dir, directory.history_path, directory.predictions_path
                 ),
+                trimming=trimming,
                 on_progress=on_progress,
             )
         )
+        return {**metrics, "num_kept_tokens": None if kept is None else len(kept)}
 
     def _evaluate(
         self, spec: RunSpec, directory: RunDirectory, runtime: Runtime, on_progress: Callable[[Progress], None]
     ) -> dict[str, Any]:
-        languages = [self._encoded(spec, ref) for ref in spec.data]
+        whole = [self._encoded(spec, ref) for ref in spec.data]
         artifact = self._parent_artifacts(spec)
-        return run_evaluation_phase(
-            self._load(spec, runtime, trained_dir=body_source(spec, artifact)),
+        kept = self._kept_for(spec, whole)
+        metrics = run_evaluation_phase(
+            self._load(spec, runtime, body_source(spec, artifact), kept),
             evaluation_assembly(spec, artifact),
-            languages,
+            _renumbered(whole, kept),
             runtime,
             directory.predictions_path,
             on_rows=lambda done, total: on_progress(Progress(done, total)),
         )
+        return {**metrics, "num_kept_tokens": None if kept is None else len(kept)}
+
+    def _kept_for(self, spec: RunSpec, encoded: Sequence[EncodedExamples]) -> KeptTokens | None:
+        """To which tokens the table is trimmed; None where it stays whole, as where a token would lack its row."""
+        key = (spec.backbone_digest, spec.vocabulary)
+        if self._kept is None or self._kept[0] != key:
+            cache, data_dir = self.store.root / "cache", self.settings.data_dir
+            self._kept = key, kept_for_run(spec, self._tokenizer(spec), cache_dir=cache, data_dir=data_dir)
+        kept = self._kept[1]
+        is_enough = kept is not None and all(kept.covers(part.tokens) for part in encoded)
+        return kept if is_enough else None
 
     def _parent_artifacts(self, spec: RunSpec) -> Artifacts:
         """Gives the artifact folders of parents by role; digests are checked once, of those that are needed."""
@@ -118,9 +142,10 @@ class Session:
 
         return artifact
 
-    def _load(self, spec: RunSpec, runtime: Runtime, trained_dir: Path | None) -> Any:
+    def _load(self, spec: RunSpec, runtime: Runtime, trained_dir: Path | None, kept: KeptTokens | None) -> Any:
         is_full = METHODS[spec.method].kind == "full"
-        key = (spec.backbone_digest, spec.precision, spec.training.dropout, runtime.device)
+        kept_digest = None if kept is None else kept.digest
+        key = (spec.backbone_digest, spec.precision, spec.training.dropout, runtime.device, kept_digest)
         if not is_full and self._model is not None and self._model[0] == key:
             return self._model[1]
         self._model = None  # before the next is loaded: two of them may not fit
@@ -133,7 +158,11 @@ class Session:
             device=runtime.device,
             vocab_size=len(tokenizer),
             dropout=spec.training.dropout,
+            # In evaluation, too: a body that trained in bf16 computes as it did.
+            dtype=torch.bfloat16 if is_full and spec.training.master_weights == "bf16" else None,
             trained_dir=trained_dir,
+            keep=kept,
+            prepared_dir=self.store.root / "cache" / "backbones",
         )
         model = with_flexible_heads(body)
         if not is_full:
@@ -176,7 +205,8 @@ class Session:
 
     def _runtime_for(self, spec: RunSpec) -> Runtime:
         pad_id = self._tokenizer(spec).pad_token_id
-        key = (spec.precision, pad_id)
+        token_budget = self.settings.micro_batch_tokens(spec.training)
+        key = (spec.precision, pad_id, token_budget)
         if self._runtime is None or self._runtime[0] != key:
             accelerator = make_accelerator(
                 self.settings.device,
@@ -187,7 +217,7 @@ class Session:
             runtime = Runtime(
                 accelerator,
                 precision=spec.precision,
-                token_budget=self.settings.token_budget,
+                token_budget=token_budget,
                 checkpoint_steps=self.settings.checkpoint_steps,
                 pad_id=pad_id,
                 trackers=self.settings.trackers,
@@ -222,6 +252,17 @@ def _tracked(runtime: Runtime, spec: RunSpec) -> Iterator[None]:
         yield
     finally:
         runtime.accelerator.end_training()
+
+
+def _renumbered(encoded: Sequence[EncodedExamples], kept: KeptTokens | None) -> list[EncodedExamples]:
+    """The examples with the tokens' ids in a trimmed table."""
+    return [part if kept is None else replace(part, tokens=kept.renumber(part.tokens)) for part in encoded]
+
+
+def _whole_config(model: Any, kept: KeptTokens | None) -> dict[str, Any]:
+    """The model's configuration with the vocabulary that it has outside of this run."""
+    config: dict[str, Any] = model.config.to_dict()
+    return config if kept is None else {**config, "vocab_size": kept.num_rows}
 
 
 def _texts(refs: tuple[SplitRef, ...], data_dir: Path | None) -> Iterator[str]:

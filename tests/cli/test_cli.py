@@ -29,11 +29,13 @@ OPTIONS = {
     "sandbox verify": {"--quiet", "--debug"},
     "doctor": {"--json", "--debug"},
     "ls backbones": {"--json", "--debug"},
+    "ls memory": {"--json", "--debug"},
     "ls tasks": {"--json", "--debug"},
     "ls methods": {"--json", "--debug"},
     "ls configs": {"--json", "--debug"},
     "ls recipes": {"--json", "--debug"},
     "data show": {"--json", "--debug"},
+    "prepare": {"--json", "--quiet", "--debug"},
     "schema": {"--debug"},
 }
 """Verb → its part of the shared options: --json where results are printed, --quiet where there are notes."""

@@ -75,7 +75,6 @@ def test_changed_weights_are_another_backbone(small, encoder, tmp_path):
         ("[{name: nano, model: ./mine}]", ConfigError, "is a backbone of the zoo"),
         ("[{name: nano, revision: v1}]", ConfigError, "only what lies on the Hub has revisions"),
         ("[{name: nano, pad_token_id: 1}]", ConfigError, "are for your own encoder"),
-        ("[xl]", ImpossibleError, "xlm-roberta-xl"),
     ],
 )
 def test_what_is_no_backbone_is_said(small, backbones, error, message):

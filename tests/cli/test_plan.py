@@ -1,0 +1,99 @@
+"""`plan` tells what runs cost: for machines beside each run, for people in a table and with what to change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapter_transfer.config import parse, read_text
+from adapter_transfer.experiments.experiment import Experiment
+
+
+@pytest.fixture(autouse=True)
+def no_card(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def cost_of(call, config, *options):
+    answer = call("plan", config, "--json", *options)
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
+
+
+def test_without_a_card_there_are_figures_and_no_verdict(call, config):
+    plan = cost_of(call, config)
+    assert {run["fits"] for run in plan["runs"]} == {None}
+    assert all(run["peak_memory_bytes"] > 0 and run["flops"] > 0 for run in plan["runs"])
+    assert {run["seconds"] for run in plan["runs"]} == {None}
+    assert plan["costs"]["memory_bytes"] is None
+    shown = call("plan", config).out
+    assert "whether it fits is open (--memory 8GiB)" in shown
+    assert "No rate is known, so no time (--rate 30TFLOP/s, or --rate measure)" in shown
+
+
+def test_with_memory_and_rate_there_are_verdicts_and_times(call, config):
+    plan = cost_of(call, config, "--memory", "8GiB", "--rate", "10GFLOP/s")
+    assert {run["fits"] for run in plan["runs"]} == {True}
+    assert plan["costs"]["seconds"] == pytest.approx(plan["costs"]["flops"] / 1e10)
+    shown = call("plan", config, "--memory", "8GiB", "--rate", "10GFLOP/s").out
+    assert "has 8.0 GiB" in shown
+    assert "Time is at 1.0e10 FLOPs a second" in shown
+    assert "Does not fit" not in shown
+
+
+def test_what_does_not_fit_comes_with_lines_for_the_configuration(call, config):
+    peak = max(run["peak_memory_bytes"] for run in cost_of(call, config)["runs"])
+    shown = call("plan", config, "--memory", f"{(peak - 1) / 1e6:.6f}MB")
+    assert shown.code == 0
+    assert "Does not fit in" in shown.out
+    lines = shown.out[shown.out.index("(merge them with those that are there):\n") :].splitlines()[1:]
+    advice = "\n".join(line for line in lines if line.startswith(("#", " ", "training", "trim", "backbones")))
+    known = {"training", "trim_vocabulary", "backbones"}
+    assert read_text(f"x: 1\n{advice}", "advice").data.keys() <= known | {"x"}
+    assert parse(Experiment, read_text(_with(config, advice), "again"))
+
+
+def _with(config, advice):
+    kept = [
+        line for line in Path(config).read_text().splitlines() if not line.startswith(("training", "  -", "backbones"))
+    ]
+    backbones = [] if "backbones:" in advice else ["backbones: [nano]"]
+    return "\n".join([*kept, *backbones, advice])
+
+
+def test_a_search_is_one_line_a_cell_and_its_trials_are_counted(call, config):
+    tune = "tune={trials: {seq_bn: [{}, {epochs: 2}]}}"
+    shown = call("plan", config, "--set", tune, "--set", "seeds=[1, 2]").out
+    assert "todo, 2 trials" in shown
+    assert "what follows the search is not in it" in shown
+
+
+def test_seeds_share_a_line(call, config):
+    shown = call("plan", config, "--set", "seeds=[1, 2, 3]").out
+    assert shown.count("1, 2, 3") == 5
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--memory", "8", "no size of memory"), ("--rate", "fast", "no rate"), ("--token-budget", "0", "Invalid value")],
+)
+def test_bad_options_are_told_before_anything_is_read(call, option, value, message):
+    answer = call("plan", "no-such-config", option, value)
+    assert answer.code == 2
+    assert message in answer.err
+
+
+def test_a_plan_needs_no_torch(config):
+    code = (
+        "import sys\n"
+        "from adapter_transfer_cli.main import main\n"
+        "try: main(['plan', sys.argv[1], '--memory', '8GiB', '--rate', '1TFLOP/s', '--quiet'])\n"
+        "except SystemExit as ended: assert not ended.code\n"
+        "print(sorted({'torch', 'transformers', 'adapters', 'bitsandbytes'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, config], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
