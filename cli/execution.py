@@ -60,7 +60,7 @@ def _require_undamaged(plan: Plan, store_dir: Path) -> None:
 
 def _require_machine(settings: MachineSettings, plan: Plan) -> None:
     quantized = {spec.precision for spec in plan.todo} & QUANTIZED
-    optimizers = {spec.training.optimizer for spec in plan.todo} - {"adamw"}
+    optimizers = {spec.training.optimizer for spec in plan.todo if spec.phase != "evaluation"} - {"adamw"}
     if settings.device == "cpu" and not settings.trackers and not quantized and not optimizers:
         return
     # Loads torch, several seconds that the usual call on the CPU leaves to its workers.

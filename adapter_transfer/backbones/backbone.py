@@ -181,7 +181,7 @@ class Backbone:
             DataError: if a field is missing that says how large the encoder is, or as `config_fields`.
         """
         fields = dict(self.shape) if self.shape is not None else self.config_fields()
-        fields = {**_DEFAULTS.get(_architecture(fields), {}), **fields, **self.config_overrides}
+        fields = {**_DEFAULTS.get(architecture_of(fields), {}), **fields, **self.config_overrides}
         missing = [name for name in SHAPE_FIELDS if not isinstance(fields.get(name), int)]
         if missing:
             raise DataError(f"backbone {self.name!r}: the configuration of {self.source} lacks {', '.join(missing)}")
@@ -190,7 +190,7 @@ class Backbone:
     @property
     def architecture(self) -> str:
         """The `model_type` in transformers: "xlm-roberta", "roberta", "bert", or one that is not supported."""
-        return _architecture(self.shape if self.shape is not None else self.config_fields())
+        return architecture_of(self.shape if self.shape is not None else self.config_fields())
 
     @property
     def norm(self) -> Literal["pre-LN", "post-LN"]:
@@ -267,7 +267,7 @@ class Backbone:
         except DataError as error:
             raise DataError(f"backbone {self.name!r}: {error}") from None
         self._refuse_detours(folder)
-        architecture = _architecture(fields)
+        architecture = architecture_of(fields)
         said = {**_DEFAULTS.get(architecture, {}), **fields, "model_type": architecture}
         wrong = [
             f"{name} is {said[name]!r}, not {value!r}"
@@ -279,7 +279,7 @@ class Backbone:
                 f"backbone {self.name!r} is declared with another shape than the config.json of {self.source} has: "
                 f"{'; '.join(wrong)}. Choose the published revision, or use it as an encoder of your own."
             )
-        return fields
+        return {**fields, "model_type": architecture}
 
     def _refuse_detours(self, folder: Path) -> None:
         try:
@@ -301,7 +301,8 @@ def backbone_from_json(value: Mapping[str, Any]) -> Backbone:
         raise DataError(f"a recorded backbone cannot be read: {type(error).__name__}: {error}") from None
 
 
-def _architecture(fields: Mapping[str, Any]) -> str:
+def architecture_of(fields: Mapping[str, Any]) -> str:
+    """The `model_type` that the fields of a `config.json` mean."""
     classes = fields.get("architectures")
     # An earlier config.json of facebook/xlm-roberta-xxl has model_type "xlm-roberta" for XLMRobertaXLForMaskedLM.
     if isinstance(classes, list) and any(str(name).startswith("XLMRobertaXL") for name in classes):

@@ -116,7 +116,7 @@ def plan_copy(
     if reason is not None:
         raise ConfigError(reason)
     path = backbone.model_path
-    fields = {**backbone.config_fields(), "model_type": backbone.architecture}
+    fields = backbone.config_fields()
     try:
         files = TensorFiles.open(path)
         expected, prefix, class_name = _body_shapes(fields)

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
+from adapter_transfer.backbones.backbone import architecture_of
+from adapter_transfer.backbones.checkpoints import read_config
 from adapter_transfer.backbones.precision import weights_dtype
 from adapter_transfer.backbones.prepared import find_prepared
 from adapter_transfer.backbones.quantization import is_quantized, load_quantized, require_bitsandbytes
@@ -231,7 +233,7 @@ def _saved_body(
         fixed["ignore_mismatched_sizes"] = True
     try:
         # Left to `from_pretrained`, what the file says of attention outweighs what it is told.
-        config = AutoConfig.from_pretrained(path, local_files_only=True, **settings)
+        config = _config(path, settings)
         body, info = read(path, config=config, **fixed)
     except Exception as error:  # safetensors raises its own class, transformers OSError, ValueError or RuntimeError
         raise DataError(f"backbone {backbone.name!r}: {path} cannot be loaded ({error})") from None
@@ -248,6 +250,17 @@ def _saved_body(
     if cut is not None:
         cut.put(body, partial(files.rows, name))
     return body
+
+
+def _config(path: Path, settings: dict[str, Any]) -> PretrainedConfig:
+    fields = read_config(path)
+    architecture = architecture_of(fields)
+    config: PretrainedConfig
+    if fields.get("model_type") == architecture:
+        config = AutoConfig.from_pretrained(path, local_files_only=True, **settings)
+    else:
+        config = AutoConfig.for_model(**{**fields, "model_type": architecture, **settings})
+    return config
 
 
 def _require_finite(backbone: Backbone, body: PreTrainedModel, precision: Precision) -> None:

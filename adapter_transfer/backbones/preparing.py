@@ -27,6 +27,7 @@ from adapter_transfer.backbones.prepared import (
     PreparedCopy,
     find_damage,
     read_copy,
+    source_identity,
     write_manifest,
 )
 from adapter_transfer.backbones.tensor_files import TensorInfo, read_infos
@@ -87,7 +88,7 @@ def write_copy(plan: CopyPlan, on_progress: OnProgress, *, shard_bytes: int = _S
     Raises:
         StoreError: if there is no space, something cannot be written, or another process makes the same copy. Whole
             shards are kept for the next call; there is no copy before all is written.
-        DataError: if the original cannot be read any more.
+        DataError: if the original cannot be read any more, or changes meanwhile.
     """
     there = _intact_copy(plan.final)
     if there is not None:
@@ -158,7 +159,10 @@ def _fill(folder: Path, plan: CopyPlan, on_progress: OnProgress, shard_bytes: in
         if shard in done:
             counter.add(sum(plan.infos[name].num_bytes for name in names))
             continue
-        done[shard] = _write_shard(folder / shard, plan, names, counter.add)
+        sealed = _write_shard(folder / shard, plan, names, counter.add)
+        # Before it is noted: a copy must not be of two checkpoints, nor go by the name of one that it is not of.
+        _require_unchanged(plan)
+        done[shard] = sealed
         write_json_atomic(folder / _PROGRESS_FILE, {name: vars(file) for name, file in done.items()})
     if len(shards) > 1:
         index = {shard_name: shard for shard, names in shards.items() for shard_name in names}
@@ -169,6 +173,14 @@ def _fill(folder: Path, plan: CopyPlan, on_progress: OnProgress, shard_bytes: in
     if plan.keep is not None:
         done[KEPT_FILE] = _write_json(folder / KEPT_FILE, plan.keep.as_json())
     write_manifest(folder, done, backbone=plan.backbone, source=plan.source, dtype=plan.dtype)
+
+
+def _require_unchanged(plan: CopyPlan) -> None:
+    if source_identity(plan.backbone) != plan.source:
+        raise DataError(
+            f"backbone {plan.backbone.name!r}: the files of {plan.backbone.source} have changed while they were "
+            "copied. Prepare it again once they stay as they are."
+        )
 
 
 class _Counter:
@@ -186,7 +198,7 @@ def _finished_shards(folder: Path, plan: CopyPlan, shards: Mapping[str, list[str
     """The shards of an earlier call that are whole and hold what is wanted; others are removed."""
     try:
         noted = {name: SealedFile(**file) for name, file in read_json(folder / _PROGRESS_FILE).items()}
-    except (StoreError, TypeError):
+    except (StoreError, TypeError, AttributeError):  # JSON of another kind than was written
         noted = {}
     done = {}
     with storage_errors("look through", folder):

@@ -47,8 +47,8 @@ class Experiment(Settings):
     backbones: tuple[WrittenBackbone, ...] = Field(min_length=1)
     """The scales, smallest first: names (`ls backbones`), or your own encoder by folder or Hub id."""
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1), AfterValidator(distinct)] = ("fp32",)
-    """Of the frozen weights for adapters, of the computation for full fine-tuning; what trains is kept in fp32. A
-    backbone may have its own: `{name: xxl, precisions: [nf4]}`."""
+    """Of the frozen weights for adapters, of the computation for full fine-tuning; what trains is kept in fp32
+    (unless `master_weights` says otherwise). A backbone may have its own: `{name: xxl, precisions: [nf4]}`."""
     methods: tuple[WrittenMethod, ...] = Field(min_length=1)
     """How a phase changes the backbone (`ls methods`)."""
     intermediates: Annotated[tuple[IntermediateName, ...], Field(min_length=1), AfterValidator(distinct)]

@@ -213,12 +213,7 @@ def save_artifact(model: Any, assembly: Assembly, destination: Path, trimming: T
 def _save(model: Any, assembly: Assembly, destination: Path, trimming: Trimming | None) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     if assembly.trains_body:
-        # Of a model with an interface, the library writes that first, into a folder that must be there.
-        (destination / "model").mkdir(exist_ok=True)
-        if trimming is None:
-            model.base_model.save_pretrained(destination / "model", safe_serialization=True)
-        else:
-            save_whole(model.base_model, trimming, destination / "model")
+        _save_body(model.base_model, destination / "model", trimming)
         model.save_head(str(destination / "head"), assembly.head, use_safetensors=True)
     for part in assembly.adapters:
         if part.trains:
@@ -229,6 +224,22 @@ def _save(model: Any, assembly: Assembly, destination: Path, trimming: Trimming 
             weights.save_adapter(folder, config, adapter_state(model, part.name))
             if part.name == assembly.head:
                 model.save_head(str(folder), assembly.head, use_safetensors=True)
+
+
+def _save_body(body: Any, folder: Path, trimming: Trimming | None) -> None:
+    # Of a model with an interface, the library writes that first, into a folder that must be there.
+    folder.mkdir(exist_ok=True)
+    if trimming is None:
+        body.save_pretrained(folder, safe_serialization=True)
+        return
+    # What the library adds to a checkpoint. Without the interface it could not load that of XLM-R XL.
+    if body.adapter_interface is not None:
+        body.adapter_interface._save(folder, body.config)
+    body.config.adapters = body.adapters_config.to_dict()
+    try:
+        save_whole(body, trimming, folder)
+    finally:
+        del body.config.adapters
 
 
 def head_dir(artifact: Path, task: str) -> Path:

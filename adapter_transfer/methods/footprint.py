@@ -17,6 +17,7 @@ from adapter_transfer.methods.insertions import (
     Settings,
     adapted_places,
     bottleneck_size,
+    has_norm,
 )
 
 Count = Callable[[Settings, EncoderShape], int]
@@ -51,9 +52,9 @@ NO_FOOTPRINT = Footprint()
 
 
 def _bottleneck(settings: Settings, shape: EncoderShape) -> int:
-    """Two matrices of D×b and two biases."""
+    """Two matrices of D×b, two biases, and the two vectors of a norm of its own, if it has one."""
     size, narrow = shape.hidden_size, bottleneck_size(settings, shape.hidden_size)
-    return 2 * size * narrow + narrow + size
+    return 2 * size * narrow + narrow + size + (2 * size if has_norm(settings) else 0)
 
 
 def _one_bottleneck(settings: Settings, shape: EncoderShape) -> int:
@@ -67,7 +68,7 @@ def _two_bottlenecks(settings: Settings, shape: EncoderShape) -> int:
 def _compacter(settings: Settings, shape: EncoderShape) -> int:
     """Factors of rank r of every matrix's second factor, biases, and n first factors of n×n that all layers share."""
     size, narrow = shape.hidden_size, bottleneck_size(settings, shape.hidden_size)
-    each = 2 * settings["phm_rank"] * (size + narrow) + narrow + size
+    each = 2 * settings["phm_rank"] * (size + narrow) + narrow + size + (2 * size if has_norm(settings) else 0)
     return int(2 * shape.num_layers * each + settings["phm_dim"] ** 3)
 
 

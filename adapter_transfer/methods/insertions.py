@@ -24,6 +24,11 @@ def bottleneck_size(settings: Settings, hidden_size: int) -> int:
     return max(1, int(hidden_size // settings["reduction_factor"]))
 
 
+def has_norm(settings: Settings) -> bool:
+    """Whether a bottleneck norms what it is given by a norm of its own; left out of resolved settings, it does not."""
+    return bool(settings.get("ln_before", False))
+
+
 def adapted_places(settings: Settings) -> tuple[Place, ...]:
     """The linear layers of a block that LoRA and its kin act on."""
     places: list[Place] = [_PLACE_OF_MATRIX[name] for name in settings["attn_matrices"]]
@@ -64,6 +69,9 @@ class Bottlenecks(NoInsertion):
                 given = tape.add(output, residual)
                 if not is_pre_norm:
                     given = norm(run, given)
+            if has_norm(self.settings):
+                size = run.shape.hidden_size
+                given = tape.norm(given, size, Weight(size, trains=trains), Weight(size, trains=trains))
             up = tape.new(self._projections(run, given, trains))  # times its scaling
             output = up if self.is_parallel else tape.add(up, beside)
         if self.is_parallel:

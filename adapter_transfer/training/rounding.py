@@ -23,7 +23,8 @@ def round_stochastically(
 
     The upper one is taken with the probability that is the share of the way to it (Gupta et al. 2015, arXiv 1502.02551,
     section 3): noise is added below the last bit that stays, then what is below is dropped. A number of bf16 stays as
-    it is. The nearest number would mostly be the old one: an update that is smaller than 1/512 of its weight is lost.
+    it is, and NaN stays NaN. The nearest number would mostly be the old one: an update that is smaller than 1/512 of
+    its weight is lost.
 
     Args:
         values: fp32, contiguous; overwritten.
@@ -37,7 +38,10 @@ def round_stochastically(
     rows = values.view(-1, width).view(torch.int32)
     generator = torch.Generator(values.device).manual_seed(seed)
     for start, end, noise in _noise(rows, generator, ids):
-        rows[start:end].add_(noise).bitwise_and_(-(1 << _DROPPED_BITS))
+        # NVIDIA's NaN is 0x7fffffff: with noise it would carry over to -0, and nobody would see that training broke.
+        block = rows[start:end]
+        noise.masked_fill_(block.view(torch.float32).isnan(), 0)
+        block.add_(noise).bitwise_and_(-(1 << _DROPPED_BITS))
     target.copy_(values)
 
 

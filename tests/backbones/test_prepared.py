@@ -268,6 +268,31 @@ def test_what_was_cut_off_goes_on(own, tmp_path):
     assert len(told) == 1  # nothing is written again
 
 
+@pytest.mark.parametrize("noted", ["[]", '{"model.safetensors": 1}', "{"])
+def test_notes_of_progress_that_mean_nothing_are_left_aside(backbone, tmp_path, noted):
+    whole, cache = write(backbone, tmp_path / "whole"), tmp_path / "cache"
+    with pytest.raises(Cut):
+        write(backbone, cache, cut_at(0.5))
+    (partial,) = cache.iterdir()
+    (partial / "progress.json").write_text(noted)
+    assert listing(write(backbone, cache).folder) == listing(whole.folder)
+
+
+def test_a_checkpoint_that_changes_while_it_is_copied(backbone, tmp_path):
+    """Whatever of the other one was read is in no copy, not even once the first is back."""
+    cache, weights = tmp_path / "cache", backbone.model_path / "model.safetensors"
+    expected, published = write(backbone, tmp_path / "whole"), weights.read_bytes()
+
+    def replace_it(done: int, total: int) -> None:
+        if done > 0.4 * total:
+            weights.write_bytes(published[:-4000] + bytes(4000))
+
+    with pytest.raises(DataError, match="have changed while they were copied"):
+        write(backbone, cache, replace_it)
+    weights.write_bytes(published)
+    assert listing(write(backbone, cache).folder) == listing(expected.folder)
+
+
 def killed_writer(backbone: Backbone, cache: Path) -> None:
     def tell(done: int, total: int) -> None:
         if done > 0.6 * total:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,30 @@ def test_every_layout_gives_the_same_tensors(tmp_path, layout, monkeypatch):
     # What was read is the caller's own: writing into it reaches neither the file nor the next reader.
     files.tensor("x.embeddings.word_embeddings.weight").zero_()
     assert torch.equal(files.tensor("x.embeddings.word_embeddings.weight"), WORDS)
+
+
+def packed_anew(path: Path, *, compression: int = zipfile.ZIP_STORED, backwards: bool = False) -> None:
+    """The same archive as another program writes it; torch loads it, and would be wrong about where numbers lie."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name in reversed(content) if backwards else content:
+            archive.writestr(name, content[name])
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"backwards": True}, {"compression": zipfile.ZIP_DEFLATED}], ids=["closer", "backwards", "compressed"]
+)
+@pytest.mark.parametrize("stem", ["pytorch_model", "data"])
+def test_an_archive_that_was_packed_anew_gives_the_same_tensors(tmp_path, how, stem):
+    # Of equal sizes, so that each place is one where some tensor begins.
+    tensors = {f"t{number}": torch.full((50, 8), float(number)) for number in range(12)}
+    torch.save(tensors, tmp_path / f"{stem}.bin")
+    packed_anew((tmp_path / f"{stem}.bin").rename(tmp_path / "pytorch_model.bin"), **how)
+    files = TensorFiles.open(tmp_path)
+    ids = np.array([3, 49], dtype=np.int64)
+    for name, tensor in tensors.items():
+        assert torch.equal(files.tensor(name), tensor) and torch.equal(files.rows(name, ids), tensor[:2]), name
 
 
 @pytest.mark.parametrize("layout", ["safetensors", "bin"])

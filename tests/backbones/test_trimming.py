@@ -77,6 +77,29 @@ def test_a_trimmed_body_computes_what_the_whole_one_does(tmp_path, caplog, model
     assert not [record for record in caplog.records if "did not match" in record.getMessage()]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "nf4"])
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
+def test_an_early_xxl_is_what_its_class_says(tmp_path, precision, weights):
+    """Its config.json called itself an XLM-R, and lacked what the two classes take differently by default."""
+    saved(tmp_path, "xlm-roberta-xl", auto=AutoModelForMaskedLM)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    right = replace(BACKBONES["nano"], model=LocalFolder(str(tmp_path))).parameters()
+    left_out = {"layer_norm_eps", "type_vocab_size"}
+    said = {name: value for name, value in fields.items() if name not in left_out} | {"model_type": "xlm-roberta"}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    backbone = replace(BACKBONES["nano"], weights=weights, model=LocalFolder(str(tmp_path)))
+    whole, trimmed = pair(backbone, precision=precision)
+    require_equal(whole, trimmed)
+    for body in (whole, trimmed):
+        assert type(body).__name__ == "XLMRobertaXLModel" and body.config.model_type == "xlm-roberta-xl"
+        assert body.config.layer_norm_eps == fields["layer_norm_eps"]
+    assert backbone.norm == "pre-LN" and backbone.parameters() == right
+    if weights == "pretrained":
+        prepare(replace(backbone, tokenizer=None), tmp_path / "copies")
+        copied = load_body(backbone, precision=precision, device=CPU, vocab_size=ROWS, prepared_dir=tmp_path / "copies")
+        assert torch.equal(hidden(copied, TOKENS), hidden(whole, TOKENS))
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "nf4", "int8"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["from fp32", "from fp16"])
 def test_every_precision(tmp_path, precision, dtype):

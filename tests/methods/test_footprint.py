@@ -14,9 +14,9 @@ from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.training.memory import record_pass, trained_parameters
 
 OTHER_SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "seq_bn": [{"reduction_factor": 3.5}, {"reduction_factor": 32}],
+    "seq_bn": [{"reduction_factor": 3.5}, {"reduction_factor": 32}, {"ln_before": True}],
     "par_bn": [{"reduction_factor": 5}],
-    "compacter": [{"reduction_factor": 4, "phm_dim": 2, "phm_rank": 2}],
+    "compacter": [{"reduction_factor": 4, "phm_dim": 2, "phm_rank": 2, "ln_before": True}],
     "lora": [
         {"attn_matrices": ["q", "k", "v"], "output_lora": True, "r": 3},
         {"attn_matrices": [], "output_lora": True},

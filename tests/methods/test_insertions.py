@@ -52,6 +52,13 @@ def test_what_is_saved_composed(method, composition):
     assert told_bytes(bare) == pytest.approx(real_bytes(bare), rel=0.02)
 
 
+@pytest.mark.parametrize("method", ["seq_bn", "double_seq_bn", "par_bn", "compacter"])
+def test_what_a_norm_of_its_own_saves(method):
+    settings = {"ln_before": True, "reduction_factor": 2}
+    bare = bare_model("xlm-roberta-xl", method, settings=settings, precision="bf16", dropout=0.1)
+    assert told_bytes(bare) == pytest.approx(real_bytes(bare), rel=0.02)
+
+
 def test_nothing_is_saved_below_the_lowest_adapter_and_in_an_evaluation():
     alone, deeper = (bare_model("xlm-roberta", "seq_bn", layers=layers) for layers in (1, 2))
     # One layer: the adapter's own part alone (5 states of D or less for each token, of 16 in a layer that trains).

@@ -218,13 +218,16 @@ def test_the_smallest_training_stays_close_to_fp32_adamw(make_bench, encoded, tm
     """The distance of two trainings is the mean difference of their losses, averaged over windows of 10 steps.
 
     What is stated: 8-bit moments, updates in the backward pass and bf16 weights, rounded stochastically, together move
-    the losses by less than a fifth of what another seed moves them by, and 8-bit moments alone by less than a
-    twentieth. Measured: another seed 0.025, all three 0.0010, 8 bits 0.0002, but rounding to the nearest 0.066.
+    the losses by less than a fifth of what another seed moves them by, which is another order of the examples, and
+    8-bit moments alone by less than a twentieth. Measured with one layer: another seed 0.014 to 0.030 (six pairs), all
+    three 0.0010, 8 bits 0.0001, but bf16 weights rounded to the nearest 0.04. With two layers: 0.025 to 0.047, 0.0010,
+    0.0002 and 0.066.
     """
     train, validation = encoded("train", 50), encoded("validation", 2)
 
     def losses(name, seed=1, **changes):
         bench = bench_for(make_bench, changes)
+        del bench.model.base_model.encoder.layer[1:]  # half the time
         given = {"learning_rate": 5e-4, "epochs": 4, "max_grad_norm": None, "select": "last", "batch_size": 2}
         inputs = bench.fit_inputs(tmp_path / name, train, validation, **given, **changes)
         assert loop.fit(replace(inputs, seed=seed)).step == 100
@@ -236,7 +239,7 @@ def test_the_smallest_training_stays_close_to_fp32_adamw(make_bench, encoded, tm
     close = np.abs(losses("smallest", **SMALLEST) - exact).mean()
     in_8_bits = np.abs(losses("8 bits", optimizer="adamw-8bit") - exact).mean()
     monkeypatch.setattr(joint_optimizer, "round_stochastically", lambda values, target, *_: target.copy_(values))
-    nearest = np.abs(losses("nearest", **SMALLEST) - exact).mean()
+    nearest = np.abs(losses("nearest", master_weights="bf16") - exact).mean()
     assert 0 < close < spread / 5, (close, spread)
     assert 0 < in_8_bits < spread / 20, (in_8_bits, spread)
     assert nearest > spread / 2, (nearest, spread)
