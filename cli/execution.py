@@ -34,11 +34,7 @@ def run_plan(
     store = Store.open(store_dir)
     _announce(plan, quiet)
     with show_progress(plan, quiet=quiet) as tell:
-        try:
-            outcome = execute(plan, store, settings, num_workers=workers, tell=tell)
-        except KeyboardInterrupt:
-            errors().print("Interrupted. What is done is kept; the same command goes on where it stopped.")
-            raise
+        outcome = execute(plan, store, settings, num_workers=workers, tell=tell)
     if debug:
         for failure in outcome.failed.values():
             errors().print(failure.trace, markup=False)

@@ -42,7 +42,7 @@ def memory(
         "Estimated peak memory in GiB, headroom included, with the whole embedding table and with "
         f"{kept_tokens:,} rows of it (trimmed), for {tokens:,} padded tokens in a micro-batch, rows of {LENGTH} tokens "
         f"and {BATCH_SIZE * ROWS_EACH} rows in a step. A card holds it as it is (yes), with a trimmed table only "
-        "(trimmed), or not (no).",
+        "(trimmed), or not (no); –: quantized weights cannot be fully fine-tuned.",
         "recomputed: gradient_checkpointing: true. 8-bit: optimizer: adamw-8bit. in backward: update: backward, "
         "master_weights: bf16, max_grad_norm: null; a step is one micro-batch then.",
     )
@@ -54,7 +54,8 @@ def memory(
         return
     for headers, cells in tables:
         columns = [*headers, "whole", "trimmed", *map(str, CARD_GIB)]
-        print_table(columns, cells, numeric=[column in ("whole", "trimmed") for column in columns])
+        cards = columns[-len(CARD_GIB) :]  # follow from the peaks before them
+        print_table(columns, cells, numeric=[column in ("whole", "trimmed") for column in columns], droppable=cards)
     for line in legend:
         console().print(line, style="dim", markup=False, soft_wrap=True)
 

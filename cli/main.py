@@ -39,6 +39,9 @@ wrong, or nothing of it can be run; 3 the store cannot be used (missing, locked,
 4 data or a checkpoint is missing or damaged; 5 some runs failed, the others are kept; 6 the device cannot be used;
 130 interrupted (the same command goes on where it stopped)."""
 
+INTERRUPTED = 130
+GO_ON = "Interrupted. What is done is kept; the same command goes on where it stopped."
+
 
 @dataclass
 class Invocation:
@@ -93,8 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
         _explain_usage(error)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        errors().print("Interrupted. The same command goes on where it stopped.")
-        sys.exit(130)
+        errors().print(GO_ON)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # `adapter-transfer results | head`: nobody listens any more, and that is no error.
         sys.stderr.close()
@@ -105,6 +108,8 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(StoreError.exit_code)
         _explain(f"unexpected {type(error).__name__}: {error} (run again with --debug for the trace)", invocation.debug)
         sys.exit(1)
+    if code == INTERRUPTED:  # typer makes this code of the interruption of a verb, and says nothing
+        errors().print(GO_ON)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -76,8 +76,10 @@ def print_table(
     ]
     width, notes = console().width, list(notes)
     if _width(columns) > width and len(rows) > 1:
-        same = [f"{header}: {cells[0] or '–'}" for header, cells, _ in columns if len(set(cells)) == 1]
-        columns = [column for column in columns if len(set(column[1])) > 1]
+        same = [
+            f"{header}: {cells[0] or '–'}" if header else cells[0] for header, cells, _ in columns if _is_one(cells)
+        ]
+        columns = [column for column in columns if not _is_one(column[1])]
         notes = [f"In every row: {' · '.join(same)}.", *notes] if same else notes
     if _width(columns) > width:
         columns = [column for column in columns if column[0] not in droppable]
@@ -99,6 +101,10 @@ _GAP = 2
 
 Column = tuple[str, Sequence[str], bool]
 """Header, cells, and whether they are numbers."""
+
+
+def _is_one(cells: Sequence[str]) -> bool:
+    return len(set(cells)) == 1
 
 
 def _is_prose(cells: Sequence[str]) -> bool:

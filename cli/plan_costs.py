@@ -93,6 +93,9 @@ def _conditions_in_words(conditions: Conditions, card: Card | None, costs: Seque
     source = conditions.rates.source
     if not source:
         yield "No rate is known, so no time (--rate 30TFLOP/s, or --rate measure)."
+    elif all(cost.seconds is None for cost in costs):
+        others = "Finished trainings in this store are of other backbones"
+        yield f"{others}, so no time (--rate 30TFLOP/s, or --rate measure)."
     elif any(cost.seconds is None for cost in costs):
         yield f"Time is {source}. Of other backbones it is unknown."
     else:

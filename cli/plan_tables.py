@@ -33,8 +33,9 @@ def print_runs(made: Plan) -> None:
             console().print(text, markup=False, soft_wrap=True)
     if made.impossible:
         print_table(
-            ["impossible", "precision", "method", "intermediate", "composition", "reason"],
+            ["backbone", "precision", "method", "intermediate", "composition", "reason"],
             [[c.backbone, c.precision, c.method, c.intermediate, c.composition, c.reason] for c in made.impossible],
+            title="Impossible",
         )
 
 

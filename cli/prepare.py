@@ -17,6 +17,7 @@ from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.registry import unknown_name_message
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, errors, print_json
@@ -123,6 +124,9 @@ def _declared(text: str, revision: str | None) -> Backbone:
         # As in a configuration: what looks like a folder or a Hub id is the user's own.
         name = own_name(text)
         return own_backbone(text, name=f"own-{name}"[:64] if name in BACKBONES else name, revision=revision)
+    if text not in BACKBONES:
+        hint = "Your own is a folder, given as ./my-model, or a Hub id, org/name."
+        raise ConfigError(f"{unknown_name_message('backbone', text, BACKBONES)} {hint}")
     declared = BACKBONES[text]
     return declared if revision is None else declared.at_revision(revision)
 

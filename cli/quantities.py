@@ -68,6 +68,8 @@ def disk(num_bytes: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as minutes, hours or days."""
+    if 0 < seconds < 1:
+        return "< 1 s"
     for limit, divisor, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / divisor:.0f} {unit}" if unit != "h" else f"{seconds / divisor:.1f} h"

@@ -67,6 +67,8 @@ def load_quantized(
     # past the adapters that are put on them.
     assert not any(hasattr(module, "_hf_hook") for module in body.modules()), "the body has hooks of accelerate"
     keep_layout(body)
+    if device.type == "cpu":
+        _unmap(body)
     _refuse_moves(body)
     return body, info
 
@@ -107,6 +109,13 @@ def keep_layout(body: PreTrainedModel) -> None:
         if isinstance(module, Linear4bit):
             assert hasattr(module, "support_avx512bf16_for_cpu"), "bitsandbytes has renamed the switch"
             module.support_avx512bf16_for_cpu = False
+
+
+def _unmap(body: PreTrainedModel) -> None:
+    """Copies what is not quantized off the checkpoint's file, all of which stays mapped while one tensor views it."""
+    for tensor in (*body.parameters(), *body.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.clone()
 
 
 def _refuse_moves(body: PreTrainedModel) -> None:

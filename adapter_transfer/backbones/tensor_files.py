@@ -261,7 +261,9 @@ def _unpickled(path: Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, AttributeError, pickle.UnpicklingError) as error:
-        why = str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
+        # Above what is wrong, torch advises to read the file as code.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        why = next((line for line in lines if "nsupported " in line), lines[0])[:200]
         raise DataError(
             f"{path} cannot be loaded: it is damaged, or holds more than tensors, and no code of a checkpoint is run "
             f"here ({why}). Bring it again, or as safetensors."

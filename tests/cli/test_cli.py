@@ -167,7 +167,8 @@ def test_train_trains_the_runs_of_the_plan(call, config, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(train, "run_plan", capture)
     choice = ("--backbone", backbone, "--method", "seq_bn", "--intermediate", "next-event")
-    assert call("train", config, *choice, *changes).code == 130
+    answer = call("train", config, *choice, *changes)
+    assert (answer.code, answer.err.count("Interrupted.")) == (130, 1)
     planned = json.loads(call("plan", config, *changes, "--json").out)["runs"]
     wanted = [run["id"] for run in planned if run["intermediate"] == "next-event" and run["phase"] != "evaluation"]
     assert trained == wanted

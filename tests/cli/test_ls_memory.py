@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 
@@ -9,6 +10,7 @@ import pytest
 
 from adapter_transfer.backbones.zoo import PUBLISHED
 from adapter_transfer.experiments.memory_table import SHOWN_METHODS, SHOWN_PRECISIONS, MemoryRow
+from adapter_transfer_cli import output
 
 COMMAND = "adapter-transfer ls memory --markdown"
 
@@ -24,6 +26,14 @@ def test_the_documented_table_is_made_by_the_command(call, root):
     shown = call("ls", "memory", "--markdown")
     assert shown.code == 0
     assert documented == shown.out, f"write what `{COMMAND}` prints between the marks"
+
+
+def test_the_tables_fit_on_80_columns(call, monkeypatch):
+    monkeypatch.setattr(output, "console", functools.cache(lambda: output._Console(highlight=False, width=80)))
+    lines = call("ls", "memory").out.splitlines()
+    tables = [line for line in lines if line.startswith(("scale ", *(backbone.name for backbone in PUBLISHED)))]
+    assert len(tables) > 60
+    assert max(map(len, tables)) <= 80
 
 
 def test_every_scale_method_and_precision_is_there(rows):

@@ -43,6 +43,12 @@ def test_names_and_numbers_are_never_cut(screen, capsys, width):
     assert ("In every row: seeds: 2." in " ".join(shown.split())) == (width < 90)
 
 
+def test_a_column_without_a_header_is_noted_by_its_cells(screen, capsys):
+    screen(20)
+    output.print_table(["backbone", ""], [["xlm-roberta-base", "bf16"], ["xlm-roberta-large", "bf16"]])
+    assert "In every row: bf16." in capsys.readouterr().out
+
+
 def test_prose_is_wrapped_not_cut(screen, capsys):
     screen(50)
     prose = "a bottleneck after each layer's feed-forward block and then some"
@@ -93,4 +99,4 @@ def test_an_interruption_says_how_to_go_on(tmp_path: Path, number):
         finally:
             process.kill()
     assert process.returncode == 130, said
-    assert "the same command goes on where it stopped" in said
+    assert said.count("the same command goes on where it stopped") == 1

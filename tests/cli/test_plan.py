@@ -11,6 +11,8 @@ import pytest
 
 from adapter_transfer.config import parse, read_text
 from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.experiments.rates import Rates
+from adapter_transfer_cli import plan_costs
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,14 @@ def test_without_a_card_there_are_figures_and_no_verdict(call, config):
     shown = call("plan", config).out
     assert "whether it fits is open (--memory 8GiB)" in shown
     assert "No rate is known, so no time (--rate 30TFLOP/s, or --rate measure)" in shown
+
+
+def test_rates_of_other_backbones_tell_no_time(call, config, monkeypatch):
+    rates = Rates("as 3 finished trainings", by_run={("other",): 1e9})
+    monkeypatch.setattr(plan_costs, "recorded_rates", lambda *_: rates)
+    shown = call("plan", config).out
+    assert "Finished trainings in this store are of other backbones, so no time (--rate 30TFLOP/s" in shown
+    assert "Time is" not in shown
 
 
 def test_with_memory_and_rate_there_are_verdicts_and_times(call, config):

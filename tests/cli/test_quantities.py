@@ -37,4 +37,5 @@ def test_numbers_for_people():
     assert scientific(1.23e17) == "1.2e17"
     assert gib(25 * 2**28) == "6.2 GiB"
     assert [disk(n) for n in (12, 2_340_000, 1.36e10, 2e12)] == ["0.0 kB", "2.3 MB", "13.6 GB", "2.0 TB"]
-    assert [duration(s) for s in (4.4, 600, 86_400, 1e6)] == ["4 s", "10 min", "24.0 h", "11.6 d"]
+    assert [duration(s) for s in (0, 0.2, 4.4)] == ["0 s", "< 1 s", "4 s"]
+    assert [duration(s) for s in (600, 86_400, 1e6)] == ["10 min", "24.0 h", "11.6 d"]
