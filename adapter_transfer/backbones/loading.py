@@ -40,8 +40,10 @@ _Reader = Callable[..., tuple[PreTrainedModel, dict[str, Any]]]
 
 
 def _is_real_warning(record: logging.LogRecord) -> bool:
-    # Said of a table that is trimmed, which we fill; whatever else has another shape than expected is refused below.
-    return "because the shapes did not match" not in record.getMessage()
+    # Said of a table that is trimmed, which we fill (whatever else has another shape than expected is refused below),
+    # and of a pooler or a head that an encoder has no use for, on every load.
+    told = record.getMessage()
+    return "because the shapes did not match" not in told and "were not used when initializing" not in told
 
 
 logging.getLogger("transformers.modeling_utils").addFilter(_is_real_warning)

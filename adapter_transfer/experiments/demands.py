@@ -81,8 +81,9 @@ class Demand:
         task = TASKS[spec.task].format
         rows_each = task.rows_per_example if self.is_training else 1
         batch_size = min(training.batch_size, self.num_examples) if self.is_training else self.num_examples
-        # Updated inside the backward pass, a step is one micro-batch, whatever the budget.
-        budget = batch_size * rows_each * self.longest if _is_one_batch(training) else self.budget(change)
+        # Updated inside the backward pass, a step is one micro-batch, whatever the budget; an evaluation has no steps.
+        is_whole = self.is_training and _is_one_batch(training)
+        budget = batch_size * rows_each * self.longest if is_whole else self.budget(change)
         rows, length = largest_micro_batch(
             length=self.longest, rows_each=rows_each, batch_size=batch_size, token_budget=budget
         )

@@ -69,7 +69,7 @@ def test_adapters_take_another_precision(demands, precision, fits, advised):
 
 def test_what_cannot_be_quantized_is_not_advised_to_be(demands):
     needs = told(demands("methods=[dora]"), lambda w: w.precision == "nf4")
-    assert needs == "# dora on nano does not fit; seq_bn on nf4 needs 0.0 GiB"
+    assert needs == "# dora on nano does not fit; even seq_bn on nf4 needs 0.0 GiB"
 
 
 def test_every_run_of_a_method_has_to_fit(demands):

@@ -49,6 +49,14 @@ def test_the_largest_micro_batch(found):
     assert (at_once.rows, at_once.accumulates) == (16, False), "such a step is not cut"
 
 
+def test_an_evaluation_is_cut_by_the_budget_however_it_was_trained(found):
+    rule = RULE.replace("}", ", update: backward, max_grad_norm: null, token_budget: 128}")
+    demands = found("methods=[full]", f"training=[{rule}]")
+    trained, evaluated = (demands[phase, "full", "none"].workload() for phase in ("target", "evaluation"))
+    assert trained.rows * trained.length > 128
+    assert 0 < evaluated.rows * evaluated.length <= 128
+
+
 def test_a_table_has_the_kept_rows(found):
     demands = found("methods=[full, seq_bn]")
     full, seq_bn = (demands["target", method, "none"] for method in ("full", "seq_bn"))
