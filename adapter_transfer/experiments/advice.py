@@ -179,5 +179,7 @@ def _last_resort(demands: Sequence[Demand], needs: Needs) -> Advice:
     )
     least = max(needs(other.workload(small)) for other in others)
     return Advice(
-        despair=(f"{spec.method} on {spec.backbone} does not fit; even {ADAPTERS} on nf4 needs {least / 2**30:.1f} GiB",)
+        despair=(
+            f"{spec.method} on {spec.backbone} does not fit; even {ADAPTERS} on nf4 needs {least / 2**30:.1f} GiB",
+        )
     )
