@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
+from small_encoders import CLASSES
 
 from adapter_transfer.methods.attach import (
     AdapterPart,
@@ -22,11 +22,7 @@ from adapter_transfer.tasks.formats import MultipleChoice
 from adapter_transfer.training.memory import Workload
 from adapter_transfer.training.settings import TrainingSettings
 
-CLASSES = {
-    "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
-    "bert": (BertConfig, BertModel),
-    "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLModel),
-}
+ARCHITECTURES = ("xlm-roberta", "bert", "xlm-roberta-xl")  # roberta's layers are xlm-roberta's
 SMALL_SETTINGS: dict[str, dict[str, Any]] = {
     "compacter": {"reduction_factor": 2},
     "prefix": {"prefix_length": 3, "bottleneck_size": 8},
@@ -34,7 +30,7 @@ SMALL_SETTINGS: dict[str, dict[str, Any]] = {
 }
 ALONE = [
     (architecture, method.name)
-    for architecture in CLASSES
+    for architecture in ARCHITECTURES
     for method in METHODS.values()
     if architecture not in method.refused_architectures
 ]

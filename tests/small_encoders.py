@@ -12,6 +12,7 @@ from transformers import (
     BertConfig,
     BertModel,
     BertTokenizerFast,
+    PretrainedConfig,
     PreTrainedModel,
     RobertaConfig,
     RobertaModel,
@@ -25,6 +26,13 @@ from transformers import (
 from adapter_transfer.backbones.tokenizers import train_tokenizer
 
 LINES = [f"Line {number} tells of rain, of roofs and of the wind." for number in range(60)]
+CLASSES: dict[str, tuple[type[PretrainedConfig], type[PreTrainedModel]]] = {
+    "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
+    "roberta": (RobertaConfig, RobertaModel),
+    "bert": (BertConfig, BertModel),
+    "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLModel),
+}
+"""The real classes of every supported architecture."""
 SHAPE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 Save = Callable[[Path], Path]

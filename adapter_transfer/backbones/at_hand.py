@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from adapter_transfer.backbones.checkpoints import WEIGHT_FILES, Checkpoint, HubModel
+from adapter_transfer.backbones.checkpoints import WEIGHT_FILES, Checkpoint, HubModel, weight_map
 from adapter_transfer.backbones.zoo import Backbone
+from adapter_transfer.errors import DataError
 from adapter_transfer.hub import cached_file
 
 _TOKENIZER = "tokenizer.json"
@@ -26,8 +26,13 @@ def tokenizer_file(
         return _file(backbone.tokenizer, _TOKENIZER)
     if texts_digest is None or cache_dir is None:
         return None
-    path = cache_dir / f"{texts_digest[:16]}-{backbone.vocab_size}" / _TOKENIZER
+    path = trained_tokenizer_dir(cache_dir, backbone, texts_digest) / _TOKENIZER
     return path if path.is_file() else None
+
+
+def trained_tokenizer_dir(cache_dir: Path, backbone: Backbone, texts_digest: str) -> Path:
+    """Where the tokenizer that this backbone trains on a text is kept."""
+    return cache_dir / f"{texts_digest[:16]}-{backbone.vocab_size}"
 
 
 def download_bytes(backbone: Backbone) -> int:
@@ -48,10 +53,10 @@ def _has_weights(model: HubModel) -> bool:
     if found.suffix != ".json":
         return True
     try:
-        shards = set(json.loads(found.read_text("utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        shards = set(weight_map(found).values())
+    except DataError:
         return False
-    return all(_file(model, str(name)) is not None for name in shards)
+    return all(_file(model, name) is not None for name in shards)
 
 
 def _file(place: Checkpoint, name: str) -> Path | None:

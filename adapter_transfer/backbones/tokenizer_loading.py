@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, XLMRobertaTokenizerFast
 
+from adapter_transfer.backbones.at_hand import trained_tokenizer_dir
 from adapter_transfer.backbones.tokenizers import train_tokenizer
 from adapter_transfer.backbones.zoo import Backbone
 from adapter_transfer.durable import publish_first, storage_errors, temporary_path
@@ -44,7 +45,7 @@ def load_tokenizer(
     if text is None or cache_dir is None:
         raise DataError(f"backbone {backbone.name!r} trains its tokenizer on the experiment's text, and none was given")
     assert backbone.vocab_size is not None
-    path = cache_dir / f"{text.digest[:16]}-{backbone.vocab_size}"
+    path = trained_tokenizer_dir(cache_dir, backbone, text.digest)
     if not path.is_dir():
         logger.info("training a tokenizer of at most %d pieces", backbone.vocab_size)
         tokenizer = train_tokenizer(text.read(), backbone.vocab_size)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
+
+from adapter_transfer.training.nvidia_smi import query_cards
 
 GIB = 2**30
 CARD_GIB = (8, 12, 16, 24, 80)
@@ -23,16 +24,9 @@ class Card:
 
 def this_card() -> Card | None:
     """The card of this machine; of several, the one with the least memory. None where there is none, or no driver."""
+    lines = [line.rsplit(",", 1) for line in query_cards("name", "memory.total") or ()]
     try:
-        answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
-        lines = [line.rsplit(",", 1) for line in answer.stdout.strip().splitlines()]
         cards = [Card(name.strip(), int(mebibytes) * 2**20) for name, mebibytes in lines]
-    except (OSError, subprocess.SubprocessError, ValueError):
+    except ValueError:
         return None
     return min(cards, key=lambda card: card.memory_bytes, default=None)

@@ -79,7 +79,7 @@ def _by_scale(trained: Iterable[RunSpec], kind: Callable[[RunSpec], str]) -> Ite
 
 def _optimizer(training: TrainingSettings) -> str:
     weights = ", bf16 weights" if training.master_weights == "bf16" else ""
-    update = " inside the backward pass" if training.update == "backward" else ""
+    update = " inside the backward pass" if training.updates_in_backward else ""
     return f"{training.optimizer}{update}{weights}"
 
 
@@ -88,7 +88,7 @@ def _given_up(trained: Iterable[RunSpec]) -> Iterator[str]:
     unclipped: dict[str, None] = {}
     rounded: dict[str, None] = {}
     for spec in trained:
-        if spec.training.update == "backward":
+        if spec.training.updates_in_backward:
             unclipped[f"{spec.method} of {spec.backbone}"] = None
         if spec.training.master_weights == "bf16":
             rounded[f"{spec.method} of {spec.backbone}"] = None

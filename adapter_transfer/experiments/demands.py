@@ -5,13 +5,13 @@ No torch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.experiments.data import SplitRef
+from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.tokens import Basis, PaddedTokens, SplitTokens, TokenTables
 from adapter_transfer.experiments.tokens import evaluation_tokens as tokens_of_evaluation
@@ -20,7 +20,7 @@ from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.composition import COMPOSITIONS
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.training.memory import Workload, largest_micro_batch
-from adapter_transfer.training.settings import DEFAULT_TOKEN_BUDGET, TrainingSettings
+from adapter_transfer.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Demand:
     def budget(self, change: Change = NO_CHANGE) -> int:
         """Padded tokens in a micro-batch."""
         changed: int | None = change.training.get("token_budget")
-        return changed or micro_batch_tokens(self.spec.training, self.token_budget)
+        return changed or MachineSettings(token_budget=self.token_budget).micro_batch_tokens(self.spec.training)
 
     def workload(self, change: Change = NO_CHANGE, device: Literal["cuda", "cpu"] = "cuda") -> Workload:
         """The run as far as memory and arithmetic depend on it."""
@@ -82,10 +82,12 @@ class Demand:
         rows_each = task.rows_per_example if self.is_training else 1
         batch_size = min(training.batch_size, self.num_examples) if self.is_training else self.num_examples
         # Updated inside the backward pass, a step is one micro-batch, whatever the budget; an evaluation has no steps.
-        is_whole = self.is_training and _is_one_batch(training)
-        budget = batch_size * rows_each * self.longest if is_whole else self.budget(change)
+        is_whole = self.is_training and training.updates_in_backward
         rows, length = largest_micro_batch(
-            length=self.longest, rows_each=rows_each, batch_size=batch_size, token_budget=budget
+            length=self.longest,
+            rows_each=rows_each,
+            batch_size=batch_size,
+            token_budget=None if is_whole else self.budget(change),
         )
         fields = spec.declaration.known_fields()
         if spec.vocabulary or change.trims:
@@ -112,17 +114,6 @@ class Demand:
         )
 
 
-def micro_batch_tokens(training: TrainingSettings, of_machine: int | None) -> int:
-    """Padded tokens in a micro-batch: the machine's word goes before the run's."""
-    return of_machine or training.token_budget or DEFAULT_TOKEN_BUDGET
-
-
-def num_training_steps(num_examples: int, settings: TrainingSettings) -> int:
-    """Optimizer steps of a whole training, early stopping aside."""
-    steps = math.ceil(num_examples / settings.batch_size) * settings.epochs
-    return steps if settings.max_steps is None else min(steps, settings.max_steps)
-
-
 def demand(
     spec: RunSpec, tables: TokenTables, *, read: Iterable[SplitRef] = (), token_budget: int | None = None
 ) -> Demand:
@@ -137,54 +128,48 @@ def demand(
     """
     kept = tables.num_kept(spec, spec.vocabulary or read or spec.data)
     rows = int(spec.declaration.known_fields()["vocab_size"])
-    if spec.phase == "evaluation":
-        return _of_evaluation(spec, tables, min(kept, rows), token_budget)
-    return _of_training(spec, tables, min(kept, rows), token_budget)
+    of = _of_evaluation if spec.phase == "evaluation" else _of_training
+    return of(spec, tables, min(kept, rows), MachineSettings(token_budget=token_budget))
 
 
-def _of_evaluation(spec: RunSpec, tables: TokenTables, num_kept: int, budget: int | None) -> Demand:
+def _of_evaluation(spec: RunSpec, tables: TokenTables, num_kept: int, machine: MachineSettings) -> Demand:
     splits = [tables.split(spec, ref) for ref in spec.data]
     longest = min(max(split.longest for split in splits), spec.training.max_length)
     num_rows = sum(split.num_examples * split.lengths.shape[1] for split in splits)
     tokens = tokens_of_evaluation(
-        splits, max_length=spec.training.max_length, token_budget=micro_batch_tokens(spec.training, budget)
+        splits, max_length=spec.training.max_length, token_budget=machine.micro_batch_tokens(spec.training)
     )
-    return Demand(spec, longest, num_rows, PaddedTokens(0, 0), tokens, num_kept, _worst(splits), budget)
+    basis = _worst(splits)
+    return Demand(spec, longest, num_rows, PaddedTokens(0, 0), tokens, num_kept, basis, machine.token_budget)
 
 
-def _of_training(spec: RunSpec, tables: TokenTables, num_kept: int, budget: int | None) -> Demand:
+def _of_training(spec: RunSpec, tables: TokenTables, num_kept: int, machine: MachineSettings) -> Demand:
     settings = spec.training
     train, validation = (
         tables.split(spec, ref, most) for ref, most in zip(spec.data, (settings.max_train_examples, None), strict=True)
     )
     longest = min(max(train.longest, validation.longest), settings.max_length)
-    tokens = micro_batch_tokens(settings, budget)
+    tokens = machine.micro_batch_tokens(settings)
     epoch = tokens_of_training(
         train, max_length=settings.max_length, batch_size=settings.batch_size, token_budget=tokens
     )
-    steps = num_training_steps(train.num_examples, settings)
-    per_epoch = math.ceil(train.num_examples / settings.batch_size)
+    num_epochs = settings.num_steps(train.num_examples) / settings.steps_per_epoch(train.num_examples)
     once = tokens_of_evaluation([validation], max_length=settings.max_length, token_budget=tokens)
-    every = per_epoch if settings.validate_every == "epoch" else settings.validate_every
-    num_validations = math.ceil(steps / every) + 1  # the last one is that of the weights that are kept
+    num_validations = len(settings.validation_steps(train.num_examples)) + 1  # one is of the weights that are kept
     return Demand(
         spec=spec,
         longest=longest,
         num_examples=train.num_examples,
-        trained=epoch.times(steps / per_epoch),
+        trained=epoch.times(num_epochs),
         evaluated=once.times(num_validations),
         num_kept=num_kept,
         basis=_worst([train, validation]),
-        token_budget=budget,
+        token_budget=machine.token_budget,
     )
 
 
 def _changed(training: TrainingSettings, change: Change) -> TrainingSettings:
     return training.model_copy(update=dict(change.training)) if change.training else training
-
-
-def _is_one_batch(training: TrainingSettings) -> bool:
-    return training.update == "backward"
 
 
 def _worst(splits: Iterable[SplitTokens]) -> Basis:

@@ -105,12 +105,11 @@ def _row(
 def _workload(
     fields: Mapping[str, Any], method: str, precision: Precision, training: TrainingSettings, token_budget: int
 ) -> Workload:
-    is_one_batch = training.update == "backward"
     rows, length = largest_micro_batch(
         length=LENGTH,
         rows_each=ROWS_EACH,
         batch_size=BATCH_SIZE,
-        token_budget=BATCH_SIZE * ROWS_EACH * LENGTH if is_one_batch else token_budget,
+        token_budget=None if training.updates_in_backward else token_budget,
     )
     return Workload(
         fields=fields,

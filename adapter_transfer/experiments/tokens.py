@@ -15,6 +15,7 @@ from adapter_transfer.durable import sha256_file
 from adapter_transfer.experiments.data import SplitRef, examples_of
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.tasks.formats import Example
+from adapter_transfer.training.cutting import cut_by_tokens
 
 Basis = Literal["tokenizer", "sample", "bytes"]
 """How tokens were counted: all of them, those of an even sample of the rows, or by the rule of `token_counting`."""
@@ -144,8 +145,8 @@ def training_tokens(split: SplitTokens, *, max_length: int, batch_size: int, tok
     rows_each = lengths.shape[1]
     # Which examples meet in a step is drawn anew for each seed and epoch; one draw stands for all.
     longest = np.random.default_rng(0).permutation(lengths.max(axis=1))
-    steps = (np.sort(longest[start : start + batch_size]) for start in range(0, len(longest), batch_size))
-    cuts = [cut for step in steps for cut in _cut(step, rows_each, token_budget)]
+    steps = (longest[start : start + batch_size] for start in range(0, len(longest), batch_size))
+    cuts = [step[cut] for step in steps for cut in cut_by_tokens(step, rows_each, token_budget)]
     return _padded(cuts, rows_each).times(split.num_examples / len(lengths))
 
 
@@ -155,22 +156,14 @@ def evaluation_tokens(splits: Sequence[SplitTokens], *, max_length: int, token_b
     sampled = [split for split in splits if len(split.lengths) < split.num_examples]
     total = PaddedTokens(0, 0)
     for pool in filter(None, [whole, *([split] for split in sampled)]):
-        rows = np.sort(np.minimum(np.concatenate([split.lengths.reshape(-1) for split in pool]), max_length))
-        part = _padded(list(_cut(rows, 1, token_budget)), 1).times(pool[0].num_examples / len(pool[0].lengths))
+        rows = np.minimum(np.concatenate([split.lengths.reshape(-1) for split in pool]), max_length)
+        cuts = [rows[cut] for cut in cut_by_tokens(rows, 1, token_budget)]
+        part = _padded(cuts, 1).times(pool[0].num_examples / len(pool[0].lengths))
         total = PaddedTokens(total.num + part.num, total.squares + part.squares)
     return total
 
 
-def _cut(ordered: Lengths, rows_each: int, token_budget: int) -> Iterator[tuple[int, int]]:
-    """Positions and longest row of each group that fits the budget; `ordered` ascends."""
-    lengths = ordered.tolist()
-    start = 0
-    for end in range(1, len(lengths) + 1):
-        if end == len(lengths) or (end - start + 1) * rows_each * lengths[end] > token_budget:
-            yield end - start, lengths[end - 1]
-            start = end
-
-
-def _padded(cuts: Sequence[tuple[int, int]], rows_each: int) -> PaddedTokens:
-    num = sum(count * rows_each * longest for count, longest in cuts)
-    return PaddedTokens(num, sum(count * rows_each * longest**2 for count, longest in cuts))
+def _padded(cuts: Sequence[Lengths], rows_each: int) -> PaddedTokens:
+    """Of micro-batches, each as the longest rows of what is in it."""
+    sizes = [(len(cut) * rows_each, int(cut.max())) for cut in cuts]
+    return PaddedTokens(sum(rows * longest for rows, longest in sizes), sum(n * longest**2 for n, longest in sizes))

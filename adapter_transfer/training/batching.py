@@ -11,8 +11,7 @@ import numpy.typing as npt
 import torch
 
 from adapter_transfer.tasks.encoding import EncodedExamples
-
-Indices = npt.NDArray[np.int64]
+from adapter_transfer.training.cutting import Indices, cut_by_tokens
 
 
 @dataclass(frozen=True)
@@ -30,24 +29,6 @@ class Batch:
     attention_mask: torch.Tensor
     labels: torch.Tensor
     token_types: torch.Tensor | None = None
-
-
-def cut_by_tokens(lengths: Indices, rows_each: int, token_budget: int) -> list[Indices]:
-    """Groups of positions, each of at most `token_budget` padded tokens (or one position that is larger alone).
-
-    Args:
-        lengths: (N,) tokens in the longest row of each.
-        rows_each: rows that one position stands for.
-    """
-    order = np.argsort(lengths, kind="stable")
-    groups: list[Indices] = []
-    start = 0
-    for end in range(1, len(order) + 1):
-        # Sorted by length, so the next one is the longest of a group that it joins.
-        if end == len(order) or (end - start + 1) * rows_each * int(lengths[order[end]]) > token_budget:
-            groups.append(order[start:end])
-            start = end
-    return groups
 
 
 def micro_batches(encoded: EncodedExamples, examples: Indices, token_budget: int) -> list[Indices]:

@@ -11,7 +11,8 @@ import torch
 
 from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.tasks.encoding import EncodedExamples
-from adapter_transfer.training.batching import cut_by_tokens, pad_rows, pad_token_types
+from adapter_transfer.training.batching import pad_rows, pad_token_types
+from adapter_transfer.training.cutting import cut_by_tokens
 from adapter_transfer.training.runtime import Runtime
 
 

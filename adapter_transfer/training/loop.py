@@ -23,7 +23,8 @@ from adapter_transfer.errors import RunFailedError
 from adapter_transfer.methods.recomputation import set_gradient_checkpointing
 from adapter_transfer.tasks.encoding import EncodedExamples
 from adapter_transfer.tasks.metrics import Score, score_choices
-from adapter_transfer.training.batching import Indices, collate, count_tokens, micro_batches
+from adapter_transfer.training.batching import collate, count_tokens, micro_batches
+from adapter_transfer.training.cutting import Indices
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.history import History
 from adapter_transfer.training.joint_optimizer import JointOptimizer
@@ -83,12 +84,6 @@ class FitInputs:
     on_progress: Callable[[Progress], None] = field(default=lambda _: None)
 
 
-def num_training_steps(num_examples: int, settings: TrainingSettings) -> int:
-    """Optimizer steps of a whole training."""
-    steps = math.ceil(num_examples / settings.batch_size) * settings.epochs
-    return steps if settings.max_steps is None else min(steps, settings.max_steps)
-
-
 def fit(inputs: FitInputs) -> TrainingPosition:
     """Trains; leaves the selected weights in the model and says how it went.
 
@@ -143,8 +138,8 @@ def _train(inputs: FitInputs, optimizer: torch.optim.Optimizer) -> tuple[Trainin
     scaler = runtime.make_scaler()
     position, best = resume(inputs.progress_dir, parameters, optimizer, scaler)
     history = History(inputs.history_path, resume_after=position.step)
-    num_steps = num_training_steps(len(inputs.train), settings)
-    validation_steps = _validation_steps(len(inputs.train), num_steps, settings)
+    num_steps = settings.num_steps(len(inputs.train))
+    validation_steps = settings.validation_steps(len(inputs.train))
     has_dropout = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in inputs.model.modules())
     window = log_window(num_steps)
     # Losses of the open window; read back from the device when it closes, and at a checkpoint.
@@ -184,13 +179,13 @@ def _train(inputs: FitInputs, optimizer: torch.optim.Optimizer) -> tuple[Trainin
 def _examples_of_step(step: int, inputs: FitInputs) -> Indices:
     """The examples of one step, in an order that keys (seed, purpose, epoch, example) give."""
     size, total = inputs.settings.batch_size, len(inputs.train)
-    epoch, index = divmod(step, math.ceil(total / size))
+    epoch, index = divmod(step, inputs.settings.steps_per_epoch(total))
     return example_order(inputs.seed, inputs.purpose, epoch, total)[index * size : (index + 1) * size]
 
 
 def _cuts_of_step(examples: Indices, inputs: FitInputs) -> list[Indices]:
     """The micro-batches of one step: a single one where weights move in the backward pass, as they move in each."""
-    is_whole = inputs.settings.update == "backward"
+    is_whole = inputs.settings.updates_in_backward
     return micro_batches(inputs.train, examples, sys.maxsize if is_whole else inputs.runtime.token_budget)
 
 
@@ -200,12 +195,6 @@ def _seeding(cuts: list[Indices], step: int, has_dropout: bool, inputs: FitInput
         if has_dropout:
             seed_dropout(inputs.seed, inputs.purpose, step, int(cut[0]))
         yield cut
-
-
-def _validation_steps(num_examples: int, num_steps: int, settings: TrainingSettings) -> set[int]:
-    per_epoch = math.ceil(num_examples / settings.batch_size)
-    every = per_epoch if settings.validate_every == "epoch" else settings.validate_every
-    return {*range(every, num_steps + 1, every), num_steps}
 
 
 def _log(

@@ -133,25 +133,32 @@ class MemoryEstimate:
         return self.peak + sum(self.headroom.values())
 
 
-def largest_micro_batch(*, length: int, rows_each: int, batch_size: int, token_budget: int) -> tuple[int, int]:
+def largest_micro_batch(*, length: int, rows_each: int, batch_size: int, token_budget: int | None) -> tuple[int, int]:
     """Rows and tokens a row, (B, T), of the largest micro-batch that `batching.micro_batches` can make.
 
     Args:
         length: tokens of the longest row there is.
         rows_each: rows of one example, which stay together in training; 1 in evaluation.
         batch_size: examples of one step; in evaluation, rows in all.
+        token_budget: None where a step is not cut (`TrainingSettings.updates_in_backward`).
     """
-    examples = max(1, min(batch_size, token_budget // (rows_each * length)))
+    fitting = batch_size if token_budget is None else token_budget // (rows_each * length)
+    examples = max(1, min(batch_size, fitting))
     return examples * rows_each, length
 
 
 def trained_parameters(workload: Workload) -> int:
     """Parameters that train, the head's included."""
-    method, shape = METHODS[workload.method], workload.shape
-    head = shape.hidden_size**2 + shape.hidden_size + workload.num_logits * (shape.hidden_size + 1)
     if workload.is_full:
-        return count_parameters(workload.fields).total + head
-    return workload.num_trained_adapters * method.footprint.parameters(workload.method_settings, shape) + head
+        return count_parameters(workload.fields).total + _head_parameters(workload)
+    each = METHODS[workload.method].footprint.parameters(workload.method_settings, workload.shape)
+    return workload.num_trained_adapters * each + _head_parameters(workload)
+
+
+def _head_parameters(workload: Workload) -> int:
+    """Of D×D and D×K with their biases."""
+    size = workload.shape.hidden_size
+    return size * (size + 1) + workload.num_logits * (size + 1)
 
 
 def record_pass(workload: Workload) -> tuple[Tape, list[int]]:
@@ -186,7 +193,7 @@ def estimate_memory(workload: Workload) -> MemoryEstimate:
 
 def _step(workload: Workload, peaks: Peaks, standing: int, updating: int) -> tuple[int, int, int]:
     """Of one optimizer step: bytes of gradients, of activations, and the peak over forward, backward and update."""
-    is_at_once = workload.training.update == "backward"
+    is_at_once = workload.training.updates_in_backward
     gradients = peaks.largest_gradient if is_at_once else peaks.gradients
     before = peaks.gradients if workload.accumulates and not is_at_once else 0
     during = max(peaks.forward, peaks.backward) + before
@@ -195,7 +202,7 @@ def _step(workload: Workload, peaks: Peaks, standing: int, updating: int) -> tup
 
 
 def _fate(workload: Workload) -> GradientFate:
-    if workload.training.update == "backward":
+    if workload.training.updates_in_backward:
         return "used"
     return "added" if workload.accumulates else "kept"
 
@@ -204,7 +211,7 @@ def _estimate(
     workload: Workload, weights: int, moments: int, paged: int, gradients: int, activations: int, peak: int
 ) -> MemoryEstimate:
     standing = weights + moments
-    is_added = workload.accumulates and workload.training.update == "step"
+    is_added = workload.accumulates and not workload.training.updates_in_backward
     resting = gradients + activations if is_added else max(gradients, activations)
     best = 0
     if workload.is_training and workload.training.select == "best":
@@ -243,8 +250,7 @@ def _weight_bytes(workload: Workload) -> int:
         footprint, settings = METHODS[workload.method].footprint, workload.method_settings
         each = footprint.parameters(settings, shape) + footprint.fixed(settings, shape)
         size += workload.num_adapters * each * FULL
-    head = shape.hidden_size**2 + shape.hidden_size + workload.num_logits * (shape.hidden_size + 1)
-    return size + head * FULL
+    return size + _head_parameters(workload) * FULL
 
 
 def _moment_bytes(workload: Workload, trained: Iterable[Weight]) -> tuple[int, int]:

@@ -65,14 +65,14 @@ def make_optimizer(
         return RoundedPart({name: weight}, stand_in, make({name: stand_in}, kind), partial(rounding_seeds, name), ids)
 
     alone = rounded | ({table} if table is not None and settings.optimizer.endswith("-8bit") else set())
-    if settings.update == "backward":
+    if settings.updates_in_backward:
         alone = {*parameters}
     together = {name: parameter for name, parameter in parameters.items() if name not in alone}
     if len(together) == len(parameters):
         return make(together, settings.optimizer)
     parts: list[Part] = [PlainPart(together, make(together, settings.optimizer))] if together else []
     parts += [part(name) for name in parameters if name in alone]
-    return JointOptimizer(parts, updates_in_backward=settings.update == "backward")
+    return JointOptimizer(parts, updates_in_backward=settings.updates_in_backward)
 
 
 def require_optimizer(name: OptimizerName) -> None:

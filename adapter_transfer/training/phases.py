@@ -24,7 +24,7 @@ from adapter_transfer.methods.attach import (
 )
 from adapter_transfer.tasks.encoding import EncodedExamples, concatenate
 from adapter_transfer.tasks.metrics import score_choices
-from adapter_transfer.training.batching import Indices
+from adapter_transfer.training.cutting import Indices
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.loop import FitInputs, Progress, fit
 from adapter_transfer.training.predictions import write_predictions

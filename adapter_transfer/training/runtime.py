@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from adapter_transfer.backbones.precision import compute_dtype, has_bf16
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.errors import ConfigError, DeviceError
 from adapter_transfer.registry import unknown_name_message
+from adapter_transfer.training.nvidia_smi import query_cards
 from adapter_transfer.training.settings import (
     DEFAULT_CHECKPOINT_SECONDS,
     DEFAULT_CHECKPOINT_STEPS,
@@ -167,18 +167,10 @@ def require_device(request: DeviceRequest) -> None:
 
 def nvidia_card() -> str | None:
     """Name and driver of the first NVIDIA card, by its driver and not by torch; None where there is none."""
-    try:
-        answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+    lines = query_cards("name", "driver_version")
+    if lines is None:
         # A card whose driver's tool is missing or broken still shows here.
         return "found in /proc, driver not answering" if Path("/proc/driver/nvidia/gpus").is_dir() else None
-    lines = answer.stdout.strip().splitlines()
     return f"{lines[0]} (driver)" if lines else None
 
 

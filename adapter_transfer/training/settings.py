@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -94,7 +95,7 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.update == "backward":
+        if self.updates_in_backward:
             if self.max_grad_norm is not None:
                 raise ConfigError(
                     "update: backward needs max_grad_norm: null: clipping by the global norm has to know every "
@@ -106,6 +107,26 @@ class TrainingSettings(Settings):
                     f"the middle of the backward pass; use {self.optimizer.removeprefix('paged-')}, or update: step"
                 )
         return self
+
+    @property
+    def updates_in_backward(self) -> bool:
+        """Whether weights move inside the backward pass, so that a step is one micro-batch whatever the budget."""
+        return self.update == "backward"
+
+    def num_steps(self, num_examples: int) -> int:
+        """Optimizer steps of a whole training, early stopping aside."""
+        steps = self.steps_per_epoch(num_examples) * self.epochs
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    def steps_per_epoch(self, num_examples: int) -> int:
+        """Optimizer steps of one pass over the training examples; the last one may have fewer of them."""
+        return math.ceil(num_examples / self.batch_size)
+
+    def validation_steps(self, num_examples: int) -> set[int]:
+        """The steps, counted from 1, after which there is a validation."""
+        num_steps = self.num_steps(num_examples)
+        every = self.steps_per_epoch(num_examples) if self.validate_every == "epoch" else self.validate_every
+        return {*range(every, num_steps + 1, every), num_steps}
 
     def identity(self) -> dict[str, Any]:
         """What of these can change a result, as JSON: their part of a run's identity."""
@@ -135,7 +156,7 @@ def require_applicable(
             f"training: master_weights: bf16 needs precision bf16, not {precision}; choose that precision for this "
             "backbone, or master_weights: fp32"
         )
-    elif settings.update == "backward" and precision == "fp16":
+    elif settings.updates_in_backward and precision == "fp16":
         problems.append(
             "training: update: backward cannot be done in fp16: its loss scaling has to see every gradient before the "
             "first weight moves; use bf16 or fp32, or update: step"

@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from adapter_transfer.experiments.demands import Change, demand, num_training_steps
+from adapter_transfer.experiments.demands import Change, demand
 from adapter_transfer.experiments.estimates import Estimates
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.tokens import TokenTables
 from adapter_transfer.training.flops import evaluation_flops, training_flops
-from adapter_transfer.training.loop import num_training_steps as steps_of_the_loop
-from adapter_transfer.training.settings import TrainingSettings
 
 RULE = "{learning_rate: 1e-3, batch_size: 8, epochs: 2, max_length: 64, max_train_examples: 24}"
 
@@ -82,9 +80,3 @@ def test_arithmetic_grows_with_what_is_trained(found):
     passes = replace(workload, is_training=False)
     counted += evaluation_flops(passes, num_tokens=round(one.evaluated.num), mean_length=one.evaluated.mean_length)
     assert estimates.flops(one) == estimates.flops(one) == pytest.approx(counted, rel=1e-4)
-
-
-@pytest.mark.parametrize("changes", [{}, {"max_steps": 7}, {"batch_size": 7, "epochs": 1}, {"max_steps": 1000}])
-def test_steps_are_those_of_the_loop(changes):
-    settings = TrainingSettings(learning_rate=1e-3, **changes)
-    assert num_training_steps(100, settings) == steps_of_the_loop(100, settings)

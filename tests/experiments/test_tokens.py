@@ -14,7 +14,8 @@ from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.tokens import SplitTokens, TokenTables, evaluation_tokens, training_tokens
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.encoding import concatenate, encode
-from adapter_transfer.training.batching import cut_by_tokens, micro_batches
+from adapter_transfer.training.batching import micro_batches
+from adapter_transfer.training.cutting import cut_by_tokens
 
 MAX_LENGTH, BATCH_SIZE, BUDGET = 18, 8, 200
 

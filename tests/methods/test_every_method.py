@@ -14,16 +14,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_encoders import CLASSES
 from transformers import (
     AutoModel,
-    BertConfig,
-    BertModel,
-    RobertaConfig,
-    RobertaModel,
-    XLMRobertaConfig,
-    XLMRobertaModel,
-    XLMRobertaXLConfig,
-    XLMRobertaXLModel,
 )
 
 from adapter_transfer.errors import DataError
@@ -46,12 +39,6 @@ from adapter_transfer.methods.composition import COMPOSITIONS
 from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.tasks.catalog import TASKS
 
-ENCODERS = {
-    "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
-    "roberta": (RobertaConfig, RobertaModel),
-    "bert": (BertConfig, BertModel),
-    "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLModel),
-}
 SHAPE = {
     "vocab_size": 60,
     "hidden_size": 32,
@@ -176,7 +163,7 @@ def encoder_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
     @cache
     def make(encoder: str) -> Path:
-        config_class, model_class = ENCODERS[encoder]
+        config_class, model_class = CLASSES[encoder]
         folder = tmp_path_factory.mktemp("encoders") / encoder
         torch.manual_seed(7)
         model_class(config_class(**SHAPE), add_pooling_layer=False).save_pretrained(folder)

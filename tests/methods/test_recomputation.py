@@ -11,18 +11,8 @@ from typing import Any
 import pytest
 import torch
 from adapters.context import ForwardContext
-from small_encoders import SHAPE
+from small_encoders import CLASSES, SHAPE
 from torch.autograd.graph import saved_tensors_hooks
-from transformers import (
-    BertConfig,
-    BertModel,
-    RobertaConfig,
-    RobertaModel,
-    XLMRobertaConfig,
-    XLMRobertaModel,
-    XLMRobertaXLConfig,
-    XLMRobertaXLModel,
-)
 
 from adapter_transfer.backbones.backbone import SUPPORTED_ARCHITECTURES, Backbone
 from adapter_transfer.backbones.checkpoints import LocalFolder
@@ -41,12 +31,6 @@ from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.methods.recomputation import set_gradient_checkpointing
 from adapter_transfer.tasks.catalog import TASKS
 
-CLASSES = {
-    "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
-    "roberta": (RobertaConfig, RobertaModel),
-    "bert": (BertConfig, BertModel),
-    "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLModel),
-}
 SETTINGS: dict[str, dict[str, Any]] = {
     "seq_bn": {"reduction_factor": 2},
     "double_seq_bn": {"reduction_factor": 2},

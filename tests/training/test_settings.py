@@ -110,3 +110,18 @@ def test_the_machine_decides_how_a_step_is_cut_then_the_run() -> None:
     assert MachineSettings(token_budget=100).micro_batch_tokens(settings(token_budget=512)) == 100
     with pytest.raises(ValueError, match="token_budget"):
         settings(token_budget=63)
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_steps", "validations"),
+    [
+        ({}, 12, {4, 8, 12}),
+        ({"max_steps": 7}, 7, {4, 7}),
+        ({"batch_size": 7, "epochs": 1}, 15, {15}),
+        ({"max_steps": 1000, "validate_every": 5}, 12, {5, 10, 12}),
+    ],
+)
+def test_the_steps_of_a_training(changes: dict[str, Any], num_steps: int, validations: set[int]) -> None:
+    of_hundred = settings(**changes)
+    assert of_hundred.num_steps(100) == num_steps
+    assert of_hundred.validation_steps(100) == validations
