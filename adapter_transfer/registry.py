@@ -30,13 +30,24 @@ class Registry(Mapping[str, T], Generic[T]):
         kind: what an entry is, in the singular ("task"); used in messages.
         entries: the declarations, in the order in which they are listed to people.
         key: what an entry is looked up by, where that is not its name.
+        derive: makes the entry of a name that is not declared, given the declared ones; None where it knows no such
+            name either, an `UnknownNameError` of its own where it can say more. Whatever lists entries lists declared
+            ones only.
 
     Raises:
         ValueError: if two entries share a name.
     """
 
-    def __init__(self, kind: str, entries: Iterable[T], key: Callable[[T], str] = _name) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entries: Iterable[T],
+        key: Callable[[T], str] = _name,
+        derive: Callable[[str, Mapping[str, T]], T | None] | None = None,
+    ) -> None:
         self.kind = kind
+        self._derive = derive
+        self._derived: dict[str, T] = {}
         self._entries: dict[str, T] = {}
         for entry in entries:
             if key(entry) in self._entries:
@@ -51,10 +62,21 @@ class Registry(Mapping[str, T], Generic[T]):
         """
         if name in self._entries:
             return self._entries[name]
-        raise UnknownNameError(unknown_name_message(self.kind, name, self._entries))
+        if name not in self._derived:
+            made = self._derive(name, self._entries) if self._derive is not None else None
+            if made is None:
+                raise UnknownNameError(unknown_name_message(self.kind, name, self._entries))
+            self._derived[name] = made
+        return self._derived[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        if not isinstance(name, str):
+            return False
+        try:
+            self[name]
+        except UnknownNameError:
+            return False
+        return True
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -24,7 +24,8 @@ from adapter_transfer.methods.attach import AdapterPart, Assembly, assemble, wit
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.encoding import EncodedExamples, concatenate, encode
+from adapter_transfer.tasks.encoding import concatenate, encode
+from adapter_transfer.tasks.formats import EncodedExamples
 from adapter_transfer.tasks.task import load_examples
 from adapter_transfer.training.batching import pad_rows
 from adapter_transfer.training.evaluate import predict

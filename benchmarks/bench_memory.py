@@ -30,14 +30,22 @@ from typing import Any
 
 import numpy as np
 
+from adapter_transfer.backbones.encoder_tape import HeadShape
 from adapter_transfer.backbones.zoo import BACKBONES, QUANTIZED
 from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.tasks.choice_formats import MultipleChoice
+from adapter_transfer.tasks.formats import EncodedExamples, Format
+from adapter_transfer.tasks.span_format import SpanExtraction
+from adapter_transfer.tasks.tagging_format import Tagging
 from adapter_transfer.training.memory import Workload, estimate_memory
 from adapter_transfer.training.settings import TrainingSettings
 
 TARGET = 0.15
 LENGTH = 128
-CHOICES = 2
+TWO_CHOICES = MultipleChoice(2)
+SPANS = SpanExtraction()
+SUPERTAGS = Tagging(tuple(map(str, range(1_000))))
+"""About as many as there are of words in CCG: more than the hidden size."""
 TRIMMED = 30_000
 NUM_STEPS = 2
 HEAD = "target"
@@ -48,11 +56,12 @@ class Case:
     """One training.
 
     Attributes:
-        examples: of one micro-batch, two rows each.
+        examples: of one micro-batch.
         vocab_size: rows of the embedding table; None is as published.
         layers: None is as published.
         training: what differs from the defaults.
         micro_batches: in one step.
+        format: of the task; where an example may have several rows, it has one.
     """
 
     name: str
@@ -64,6 +73,11 @@ class Case:
     layers: int | None = None
     training: dict[str, Any] = field(default_factory=dict)
     micro_batches: int = 1
+    format: Format = TWO_CHOICES
+
+    @property
+    def rows_each(self) -> int:
+        return self.format.rows_per_example or 1
 
     def fields(self) -> dict[str, Any]:
         known = BACKBONES[self.scale].known_fields()
@@ -93,10 +107,11 @@ class Case:
             method=self.method,
             method_settings=self.method_settings(),
             training=self.settings(),
-            rows=CHOICES * self.examples,
+            rows=self.rows_each * self.examples,
             length=LENGTH,
             accumulates=self.micro_batches > 1,
             device=device,  # type: ignore[arg-type]
+            head=HeadShape(self.format.logits_per_row, self.format.label_level),
         )
 
 
@@ -122,6 +137,11 @@ ON_CPU = (
     Case("base lora", "base", "lora"),
     Case("base lora trimmed", "base", "lora", vocab_size=TRIMMED),
     Case("base lora trimmed, nf4", "base", "lora", vocab_size=TRIMMED, precision="nf4"),
+    *(
+        Case(f"base {method} trimmed, {name}", "base", method, 16, vocab_size=TRIMMED, layers=4, format=task_format)
+        for name, task_format in (("spans", SPANS), ("1,000 tags", SUPERTAGS))
+        for method in ("full", "seq_bn")
+    ),
     Case("large full", "large", "full", examples=4, layers=8),
     Case("large full trimmed", "large", "full", examples=4, layers=8, vocab_size=TRIMMED),
     Case("large seq_bn", "large", "seq_bn", examples=4),
@@ -174,17 +194,27 @@ def measure(case: Case, device_name: str) -> tuple[int, float]:
         trained_parameters,
         with_flexible_heads,
     )
-    from adapter_transfer.tasks.encoding import EncodedExamples
-    from adapter_transfer.tasks.formats import MultipleChoice
-    from adapter_transfer.training.loop import FitInputs, fit
+    from adapter_transfer.training.loop import FitInputs, FitTask, fit
     from adapter_transfer.training.runtime import Runtime, make_accelerator
 
     def encoded(count: int) -> EncodedExamples:
-        rows = count * CHOICES
+        rows = count * case.rows_each
         tokens = np.random.default_rng(0).integers(4, fields["vocab_size"], rows * LENGTH).astype(np.int32)
         names = tuple(map(str, range(count)))
-        labels = np.zeros(count, np.int64)
-        return EncodedExamples(tokens, np.arange(rows + 1) * LENGTH, labels, names, names, MultipleChoice(CHOICES))
+        shape = {"example": (count,), "row": (rows, 2), "token": (len(tokens),)}[case.format.label_level]
+        return EncodedExamples(
+            tokens,
+            offsets=np.arange(rows + 1) * LENGTH,
+            first_rows=np.arange(count + 1) * case.rows_each,
+            labels=np.zeros(shape, np.int64),
+            ids=names,
+            languages=names,
+            format=case.format,
+            places=np.tile(np.arange(LENGTH, dtype=np.int32), rows)[:, None].repeat(2, axis=1),
+            references=[("x" * LENGTH, (("x", 0),))] * count
+            if case.format.label_level == "row"
+            else [("0",) * LENGTH] * count,
+        )
 
     if case.precision in QUANTIZED:
         import bitsandbytes  # noqa: F401  # as large as a small encoder, and no part of one
@@ -207,7 +237,7 @@ def measure(case: Case, device_name: str) -> tuple[int, float]:
         method=method,
         settings=case.method_settings(),
         head=HEAD,
-        format=MultipleChoice(CHOICES),
+        format=case.format,
         init_seed=0,
         adapters=() if is_full else (AdapterPart(HEAD, trains=True),),
         trains_body=is_full,
@@ -216,16 +246,14 @@ def measure(case: Case, device_name: str) -> tuple[int, float]:
     with tempfile.TemporaryDirectory() as folder:
         inputs = FitInputs(
             model=model,
-            head=HEAD,
-            train=encoded(settings.batch_size),
-            validation=encoded(1),
+            tasks=(FitTask(HEAD, encoded(settings.batch_size), encoded(1)),),
             settings=settings,
             seed=0,
             purpose="benchmark",
             runtime=Runtime(
                 make_accelerator(device_name, case.precision),  # type: ignore[arg-type]
                 precision=case.precision,  # type: ignore[arg-type]
-                token_budget=case.examples * CHOICES * LENGTH,
+                token_budget=case.examples * case.rows_each * LENGTH,
                 checkpoint_seconds=1e9,
             ),
             progress_dir=Path(folder) / "progress",
@@ -256,7 +284,7 @@ def run_case(case: Case, device: str, *, is_heap_plain: bool) -> dict[str, Any]:
         "layers": case.fields()["num_hidden_layers"],
         "is_cut": case.layers is not None,
         "rows_in_table": case.fields()["vocab_size"],
-        "tokens": CHOICES * case.examples * LENGTH,
+        "tokens": case.rows_each * case.examples * LENGTH,
         "measured_bytes": measured,
         "estimated_bytes": estimate.peak,
         "ratio": round(estimate.peak / measured, 3),

@@ -43,7 +43,7 @@ from adapter_transfer.methods.attach import Assembly, assemble, save_artifact, t
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.recomputation import set_gradient_checkpointing
 from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.encoding import EncodedExamples
+from adapter_transfer.tasks.formats import EncodedExamples
 from adapter_transfer.training.batching import collate
 from adapter_transfer.training.optimizers import make_optimizer
 from adapter_transfer.training.runtime import Runtime, make_accelerator

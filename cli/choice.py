@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.errors import ConfigError, ImpossibleError
 from adapter_transfer.experiments.data import Sources
-from adapter_transfer.experiments.experiment import INTERMEDIATE_TASKS, Experiment
+from adapter_transfer.experiments.experiment import INTERMEDIATE_TASKS, TARGET_TASKS, Experiment
 from adapter_transfer.experiments.plan import Plan, PlannedRun, make_plan
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.registry import unknown_name_message
+from adapter_transfer.tasks.mixtures import mixture_name
 from adapter_transfer.training.settings import Phase
 
 
@@ -22,6 +23,7 @@ class RunChoice:
 
     Attributes:
         precision: None where the experiment leaves only one; likewise `composition`, which only a target run has.
+        target: of a target run; None for the experiment's own, else one that a control adds.
     """
 
     phase: Phase
@@ -31,6 +33,7 @@ class RunChoice:
     seed: int
     precision: str | None = None
     composition: str | None = None
+    target: str | None = None
 
 
 def chosen_plan(experiment: Experiment, store: Store | None, sources: Sources, choice: RunChoice) -> Plan:
@@ -48,6 +51,8 @@ def chosen_plan(experiment: Experiment, store: Store | None, sources: Sources, c
     problems = list(_names_that_are_missing(experiment, choice))
     if problems:
         raise ConfigError(problems)
+    own = experiment.evaluated_task.name if choice.phase == "target" and choice.target is None else choice.target
+    choice = replace(choice, intermediate=_as_written(choice.intermediate), target=own)
     plan = make_plan(experiment, store, sources)
     run = _only_one([run for run in plan.runs if not run.is_trial and _is_of(run, choice)], plan, choice)
     parents = tuple(other for other in plan.runs if other.spec.id in run.spec.parents.values())
@@ -60,19 +65,34 @@ def _names_that_are_missing(experiment: Experiment, choice: RunChoice) -> Iterat
         "backbone", choice.backbone, experiment.backbone_names, dict.fromkeys((*BACKBONES, *experiment.backbone_names))
     )
     yield from _missing("method", choice.method, methods, METHODS)
-    yield from _missing("intermediate", choice.intermediate, experiment.intermediates, ["none", *INTERMEDIATE_TASKS])
+    there = experiment.all_intermediates
+    known = dict.fromkeys(["none", *INTERMEDIATE_TASKS, *there])
+    yield from _missing("intermediate", _as_written(choice.intermediate), there, known)
+    if choice.target is not None and choice.phase == "intermediate":
+        yield "--target is for --phase target: an intermediate is trained once for all of them"
+    elif choice.target is not None:
+        yield from _missing("target", choice.target, [task.name for task in experiment.targets], TARGET_TASKS)
     if choice.seed not in experiment.seeds:
         yield _not_there("seed", str(choice.seed), [str(seed) for seed in experiment.seeds])
 
 
+def _as_written(intermediate: str) -> str:
+    """A mixture's name as experiments have it, whatever the order in which its tasks are given."""
+    try:
+        return intermediate if intermediate == "none" else mixture_name(intermediate)
+    except ConfigError:
+        return intermediate  # no such name: told with those that there are
+
+
 def _missing(kind: str, name: str, there: Sequence[str], known: Collection[str]) -> Iterator[str]:
-    if name not in known:
-        yield unknown_name_message(kind, name, known)
-    elif name not in there:
-        yield _not_there(kind, name, there)
+    if name in there:
+        return
+    yield _not_there(kind, name, there) if name in known else unknown_name_message(kind, name, known)
 
 
 def _not_there(kind: str, name: str, there: Sequence[str]) -> str:
+    if kind == "target":  # there is one, and controls beside it
+        return f"the configuration has no target {name!r}; it has {', '.join(there)}"
     # Methods have settings, which a list of names would take back to their defaults.
     more = "…" if kind == "method" else ",".join(there)
     return f"the configuration has no {kind} {name!r}; it has {', '.join(there)}. Add it: --set {kind}s=[{more},{name}]"

@@ -48,7 +48,7 @@ def compare(
     same command goes on where it stopped.
     """
     experiment = read_experiment(config, overrides)
-    sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+    sources = open_sources(config, experiment, store, data_dir, on_bad_row, quiet=quiet or json)
     plan = make_plan(experiment, existing_store(store), sources)
     keep_lock(sources, config, experiment, store, quiet=quiet or json)
     trackers, log_level = tuple(tracker or ()), options.log_level(debug)

@@ -195,7 +195,7 @@ def _load_tokenizer(backbone: Backbone, sets: Sequence[ExampleSet], resolver: Re
 
 def _survey(task: Task, found: ReadSplits, tokenizer: Any, num_rows: int) -> dict[str, Any]:
     """Everything that is shown, as JSON."""
-    from adapter_transfer.tasks.survey import as_the_model_sees, label_counts, overlaps, token_lengths
+    from adapter_transfer.tasks.survey import as_the_model_sees, overlaps, token_lengths
 
     splits, seen, shown = [], [], set()
     for each in found.sets:
@@ -206,8 +206,8 @@ def _survey(task: Task, found: ReadSplits, tokenizer: Any, num_rows: int) -> dic
                 "used_as": _used_as(task, each.published),
                 "language": each.language,
                 "examples": len(each.examples),
-                "published": part.num_rows if part is not None else None,
-                "labels": label_counts(each, task.format),
+                "published": part.size if part is not None else None,
+                "labels": dict(task.format.count_labels(each.examples)),
                 "tokens": asdict(token_lengths(each, task.format, tokenizer, MAX_LENGTH)),
                 "num_repaired": each.num_repaired,
                 "skipped": [{"place": problem.place, "message": problem.message} for problem in each.problems],
@@ -231,6 +231,11 @@ def _survey(task: Task, found: ReadSplits, tokenizer: Any, num_rows: int) -> dic
     }
 
 
+def _labels(counts: dict[str, int]) -> str:
+    """How often each label occurs; of many, only how many there are."""
+    return "/".join(map(str, counts.values())) if len(counts) <= _LABELS_SHOWN else f"{len(counts)} labels"
+
+
 def _say(text: str) -> None:
     console().print(printable(text), markup=False, soft_wrap=True)
 
@@ -246,7 +251,7 @@ def _print(task: Task, survey: dict[str, Any]) -> None:
             each["used_as"] or "–",
             each["language"],
             f"{each['examples']:,}",
-            "/".join(map(str, each["labels"])),
+            _labels(each["labels"]),
             f"{each['tokens']['mean']:.1f}",
             *(str(each["tokens"][key]) for key in ("p95", "max", "num_truncated")),
             str(each["num_repaired"]),
@@ -266,6 +271,7 @@ def _print(task: Task, survey: dict[str, Any]) -> None:
             _say(f"  {'*' if has_answers and number == each['label'] else ' '} {text}")
 
 
+_LABELS_SHOWN = 8
 _WORDS = ("split", "used as", "language", "labels")
 
 

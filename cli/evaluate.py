@@ -13,6 +13,7 @@ from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import print_json, print_table
+from adapter_transfer_cli.sources import example_cache
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +35,8 @@ def evaluate(
 ) -> None:
     """Evaluate a trained target run on its task's test items, in the languages given."""
     opened = Store.open(store, create=False)
-    plan = evaluation_plan(opened, find_run(opened, run), tuple(language or ()), Sources(data_dir, on_bad_row))
+    sources = Sources(data_dir, on_bad_row, cache=example_cache(store, quiet=quiet or json))
+    plan = evaluation_plan(opened, find_run(opened, run), tuple(language or ()), sources)
     settings = MachineSettings(device, threads, token_budget, log_level=options.log_level(debug), data_dir=data_dir)
     run_plan(plan, store, settings, workers=1, quiet=quiet or json, debug=debug)
     found = [result for result in read_results(opened) if result.run == plan.runs[0].spec.id]

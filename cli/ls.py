@@ -9,6 +9,7 @@ import typer
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.tasks.task import Split, Task
 from adapter_transfer.training.recipes import RECIPES, SCALES, Recipe
 from adapter_transfer.training.settings import TrainingSettings
 from adapter_transfer_cli import options
@@ -59,15 +60,25 @@ app.command(epilog="Example: adapter-transfer ls memory --kept-tokens 30000")(me
 
 
 @app.command(epilog="Example: adapter-transfer ls tasks")
-def tasks(json: options.Json = False, debug: options.Debug = False) -> None:
-    """Intermediate and target tasks."""
+def tasks(
+    json: options.Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table, as in the README.")] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Intermediate and target tasks; several are trained together as a mixture, `mnli+squad1` or `multi`."""
+    if markdown:
+        typer.echo("\n".join(task_table()))
+        return
     _show(
         [
             {
                 "name": task.name,
                 "role": ", ".join(task.roles),
-                "format": task.format.name,
-                "answers": task.format.num_answers,
+                "head": task.format.head_type,
+                "answers": task.format.describe(),
+                "metric": task.format.metric,
+                "examples": _size(task, "train"),
+                "splits": dict(task.splits),
                 "languages": ", ".join(sorted({code for codes in task.languages.values() for code in codes})),
                 "summary": task.summary,
                 "source": task.source.describe(),
@@ -77,8 +88,38 @@ def tasks(json: options.Json = False, debug: options.Debug = False) -> None:
             for task in TASKS.values()
         ],
         json,
-        hidden=("source", "licence", "reference"),
+        hidden=("splits", "languages", "source", "licence", "reference"),
+        droppable=("head", "role"),
+        notes=("Several are trained together as mnli+squad1, or multi; controls are made of any (docs/controls.md).",),
     )
+
+
+def task_table() -> list[str]:
+    """The lines of the README's table of tasks: what is published, and how it is answered and scored."""
+    headers = ["task", "training", "validation", "answer", "metric", "what it asks", "from", "licence"]
+    rows = []
+    for task in TASKS.values():
+        if task.is_sandbox:
+            continue
+        sizes = [_size(task, split) for split in ("train", "validation")]
+        rows.append(
+            [
+                f"`{task.name}`",
+                *("–" if size is None else f"{size:,}" for size in sizes),
+                task.format.describe(),
+                task.format.metric,
+                task.summary,
+                f"{task.reference}; {task.source.describe()}",
+                task.licence,
+            ]
+        )
+    return markdown_table(headers, rows)
+
+
+def _size(task: Task, split: Split) -> int | None:
+    """Examples of a split in English, as published."""
+    part = task.source.find(task.splits[split], "en") if split in task.splits else None
+    return part.size if part is not None else None
 
 
 @app.command(epilog="Example: adapter-transfer ls methods")
@@ -151,14 +192,19 @@ def configs(json: options.Json = False, debug: options.Debug = False) -> None:
 
 
 def _show(
-    rows: list[dict[str, Any]], json: bool, hidden: tuple[str, ...] = (), droppable: tuple[str, ...] = ()
+    rows: list[dict[str, Any]],
+    json: bool,
+    hidden: tuple[str, ...] = (),
+    droppable: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> None:
     if json:
         print_json(rows)
         return
     headers = [key for key in rows[0] if key not in hidden]
     cells = [[_cell(row[header]) for header in headers] for row in rows]
-    print_table(headers, cells, numeric=[isinstance(rows[0][h], int) for h in headers], droppable=droppable)
+    numeric = [any(isinstance(row[header], int) for row in rows) for header in headers]
+    print_table(headers, cells, numeric=numeric, droppable=droppable, notes=notes)
 
 
 def _cell(value: Any) -> str:

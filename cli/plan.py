@@ -59,6 +59,6 @@ def plan(
         data_dir=data_dir,
     )
     experiment = read_experiment(config, overrides)
-    sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+    sources = open_sources(config, experiment, store, data_dir, on_bad_row, quiet=quiet or json)
     opened = existing_store(store)
     tell(make_plan(experiment, opened, sources), opened, asked, json=json, quiet=quiet)

@@ -17,6 +17,7 @@ from adapter_transfer_cli.quantities import disk, duration, gib, scientific, sho
 def print_runs(made: Plan) -> None:
     """The runs, one line for all seeds that are equally far; then what is impossible, and why."""
     groups: dict[tuple[str, ...], list[PlannedRun]] = defaultdict(list)
+    several = len({run.spec.target for run in made.runs if run.spec.target is not None}) > 1
     for run in made.runs:
         groups[(*_names(run.spec), run.status, str(run.is_trial))].append(run)
     print_table(
@@ -25,7 +26,8 @@ def print_runs(made: Plan) -> None:
             [*names, ", ".join(str(seed) for seed in sorted({run.spec.seed for run in runs})), _status(runs)]
             for (*names, _, _), runs in groups.items()
         ],
-        droppable=("task",),  # an intermediate run's is its intermediate, of all others the experiment has one
+        # An intermediate run's is its intermediate; of all others the experiment has one, unless controls add some.
+        droppable=() if several else ("task",),
     )
     for run in made.runs:
         if run.reason:
@@ -33,8 +35,27 @@ def print_runs(made: Plan) -> None:
             console().print(text, markup=False, soft_wrap=True)
     if made.impossible:
         print_table(
-            ["backbone", "precision", "method", "intermediate", "composition", "reason"],
-            [[c.backbone, c.precision, c.method, c.intermediate, c.composition, c.reason] for c in made.impossible],
+            [
+                "backbone",
+                "precision",
+                "method",
+                "intermediate",
+                "composition",
+                *(["target"] if several else []),
+                "reason",
+            ],
+            [
+                [
+                    c.backbone,
+                    c.precision,
+                    c.method,
+                    c.intermediate,
+                    c.composition,
+                    *([c.target] if several else []),
+                    c.reason,
+                ]
+                for c in made.impossible
+            ],
             title="Impossible",
         )
 

@@ -24,6 +24,8 @@ from adapter_transfer_cli.output import errors
 
 Tell = Callable[[Event], None]
 
+_SECONDS_BETWEEN_LINES = 10.0
+
 
 def title(spec: RunSpec) -> str:
     """A run in a few words."""
@@ -91,9 +93,9 @@ class _Bars:
                 task = self._worker(event.worker)
                 self._progress.reset(task, total=None, description=self._titles[event.run_id], note="loading")
             case RunAdvanced():
-                note = f"loss {event.loss:.3f}" if event.loss is not None else ""
-                if event.validation_accuracy is not None:
-                    note = f"validation {event.validation_accuracy:.1%}"
+                note = f"loss {event.loss:.3f}" if event.loss is not None else event.doing
+                if event.validation_score is not None:
+                    note = f"validation {event.validation_score:.1%}"
                 self._progress.update(self._worker(event.worker), completed=event.done, total=event.total, note=note)
             case RunDone() | RunFailed() | RunSkipped():
                 self._progress.advance(self._all)
@@ -107,16 +109,20 @@ class _Bars:
 
 
 class _Lines:
-    """A line when a run is done; for logs and pipes."""
+    """A line when a run is done, and where it prepares for long; for logs and pipes."""
 
     def __init__(self, titles: dict[str, str], num_todo: int) -> None:
         self._titles, self._num_todo = titles, num_todo
         self._num_ended = 0
+        self._told = 0.0
         self._started: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             self._started[event.run_id] = time.monotonic()
+        if isinstance(event, RunAdvanced) and event.doing and self._is_due(event):
+            line = f"{event.doing}: {event.done:,} of {event.total:,}"
+            errors().print(line, markup=False, soft_wrap=True)
         if isinstance(event, RunDone | RunFailed | RunSkipped):
             self._num_ended += 1
         if isinstance(event, RunDone):
@@ -128,6 +134,13 @@ class _Lines:
             )
         if isinstance(event, RunFailed):
             _explain_failure(event, self._titles)
+
+    def _is_due(self, event: RunAdvanced) -> bool:
+        """Whether the last line is long ago, or this is the end."""
+        now = time.monotonic()
+        is_due = event.done == event.total or now - self._told >= _SECONDS_BETWEEN_LINES
+        self._told = now if is_due else self._told
+        return is_due
 
 
 def _explain_failure(event: RunFailed, titles: dict[str, str]) -> None:

@@ -36,7 +36,9 @@ def report(
     experiment = read_experiment(config, overrides)
     opened = Store.open(store, create=False)
     path = output or store / experiment.name / "report.html"
-    plan = make_plan(experiment, opened, open_sources(config, experiment, store, data_dir, on_bad_row))
+    plan = make_plan(
+        experiment, opened, open_sources(config, experiment, store, data_dir, on_bad_row, quiet=quiet or json)
+    )
     write_report(path, **report_inputs(experiment, plan, *experiment_records(opened, plan)))
     if json:
         print_json({"report": str(path)})

@@ -17,6 +17,7 @@ from adapter_transfer.languages import expand_languages
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.composition import ResolvedComposition
 from adapter_transfer.registry import unknown_name_message
+from adapter_transfer.tasks.mixtures import members
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import errors, print_json, print_table
@@ -75,7 +76,7 @@ def results(
     if config is None or experiment is None:
         found = without_repeats(found)
     else:
-        sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+        sources = open_sources(config, experiment, store, data_dir, on_bad_row, quiet=quiet or json)
         ids = {run.spec.id for run in make_plan(experiment, opened, sources).runs}
         found = [result for result in found if result.run in ids]
     if json:
@@ -105,11 +106,19 @@ def _checked(
         unknown_name_message(key, name, known[key])
         for key, names in filters.items()
         for name in names or ()
-        if name not in known[key]
+        if name not in known[key] and not (key in ("intermediate", "target") and _is_made_of_tasks(name))
     ]
     if problems:
         raise ConfigError(problems)
     return filters
+
+
+def _is_made_of_tasks(name: str) -> bool:
+    """Whether it names a control or a mixture, which nobody lists."""
+    try:
+        return bool(members(name))
+    except ConfigError:
+        return False
 
 
 def _cells(result: Result, columns: Sequence[str]) -> list[str]:

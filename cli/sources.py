@@ -10,21 +10,48 @@ from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.hub_lock import HubLock, Resolver
 from adapter_transfer.tasks.reading import BadRows
+from adapter_transfer.tasks.stored_examples import ExampleCache
 from adapter_transfer_cli.configs import find_config
 from adapter_transfer_cli.output import errors
 
+_ROWS_BETWEEN_LINES = 100_000
+
 
 def open_sources(
-    config: str, experiment: Experiment, store_dir: Path, data_dir: Path | None, on_bad_row: BadRows
+    config: str,
+    experiment: Experiment,
+    store_dir: Path,
+    data_dir: Path | None,
+    on_bad_row: BadRows,
+    *,
+    quiet: bool = False,
 ) -> Sources:
     """The sources of an experiment, with the commits that its lock file pins.
+
+    Args:
+        store_dir: keeps the examples of large splits.
+        quiet: says nothing while these are read for the first time.
 
     Raises:
         ConfigError: if `data_dir` is no folder, or the lock cannot be read.
     """
     if data_dir is not None and not data_dir.is_dir():
         raise ConfigError(f"--data-dir {data_dir}: no such folder; it is to hold the published files of the tasks")
-    return Sources(data_dir, on_bad_row, Resolver(_existing_lock(config, experiment, store_dir)))
+    resolver = Resolver(_existing_lock(config, experiment, store_dir))
+    return Sources(data_dir, on_bad_row, resolver, example_cache(store_dir, quiet=quiet))
+
+
+def example_cache(store_dir: Path, *, quiet: bool = False) -> ExampleCache:
+    """Where the examples of large splits are kept, in a store that is made once there are some."""
+    folder = store_dir / "cache" / "examples"
+    tell = (lambda name, done, is_all: None) if quiet else _tell_rows
+    return ExampleCache(folder, prepare=lambda: Store.open(store_dir), on_rows=tell)
+
+
+def _tell_rows(name: str, done: int, is_all: bool) -> None:
+    if is_all or done % _ROWS_BETWEEN_LINES == 0:
+        line = f"{name}: {done:,} examples read and checked{', kept for the next time' if is_all else ''}"
+        errors().print(line, markup=False, soft_wrap=True, style="dim")
 
 
 def keep_lock(sources: Sources, config: str, experiment: Experiment, store_dir: Path, *, quiet: bool) -> None:

@@ -48,7 +48,7 @@ def status(
     if config is None or experiment is None:
         runs = read_runs(opened)
     else:
-        sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+        sources = open_sources(config, experiment, store, data_dir, on_bad_row, quiet=quiet or json)
         runs = run_records(opened, make_plan(experiment, opened, sources))
     if json:
         print_json({"store": str(store), "runs": [_row(run) for run in runs]})

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from adapter_transfer.analysis.findings import find
+from adapter_transfer.analysis.control_tables import control_table
+from adapter_transfer.analysis.findings import CONTROLS_LEAD, find
+from adapter_transfer.analysis.learning import learning_table
 from adapter_transfer.analysis.run_tables import selection_table
 from adapter_transfer.analysis.summaries import summarise
 from adapter_transfer.analysis.tables import Table, accuracy_table, gain_table
@@ -72,7 +74,7 @@ def report_inputs(
         "question": experiment.question,
         "impossible": plan.impossible,
         "sandbox_backbones": experiment.sandbox_backbones,
-        "controls": experiment.controls,
+        "random_backbones": experiment.random_backbones,
         "data_notes": plan.notes,
         "caveats": plan.warnings,
         "selections": plan.selections,
@@ -89,11 +91,20 @@ def print_summary(
     summary = summarise(results, runs)
     target = experiment.evaluated_task.name
     _print(selection_table(selections))
-    for table in (accuracy_table(summary, target), gain_table(summary, target)):
+    for table in (
+        learning_table(runs),
+        accuracy_table(summary, target),
+        gain_table(summary, target),
+        control_table(summary),
+    ):
         _print(table)
-    finding = find(summary, target, experiment.controls)
+    finding = find(summary, target, experiment.random_backbones)
     console().print(finding.lead, markup=False)
     for item in finding.items:
+        console().print(f"  - {item}", markup=False)
+    if finding.controls:
+        console().print(CONTROLS_LEAD, markup=False)
+    for item in finding.controls:
         console().print(f"  - {item}", markup=False)
     if finding.caveat:
         console().print(finding.caveat, markup=False, style="dim")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import typer
 
 from adapter_transfer.experiments.machine import MachineSettings
@@ -31,6 +34,7 @@ def train(
     seed: int = typer.Option(1, min=0, help="The run seed, one of the configuration's."),
     precision: str | None = typer.Option(None, help="The precision, where the configuration has several."),
     composition: str | None = typer.Option(None, help="The composition, where the configuration has several."),
+    target: str | None = typer.Option(None, help="The target that a control adds. [default: the configuration's own]"),
     overrides: options.Overrides = None,
     store: options.StoreDir = options.STORE_DEFAULT,
     data_dir: options.DataDir = None,
@@ -49,9 +53,9 @@ def train(
     The run is one of those that `plan` lists for the configuration, and is shared with `compare`. Prints the run's id,
     which `evaluate` takes.
     """
-    wanted = RunChoice(phase, backbone, method, intermediate, seed, precision, composition)
+    wanted = RunChoice(phase, backbone, method, intermediate, seed, precision, composition, target)
     experiment = read_experiment(config, overrides)
-    sources = open_sources(config, experiment, store, data_dir, on_bad_row)
+    sources = open_sources(config, experiment, store, data_dir, on_bad_row, quiet=quiet or json)
     plan = chosen_plan(experiment, existing_store(store), sources, wanted)
     keep_lock(sources, config, experiment, store, quiet=quiet or json)
     trackers, log_level = tuple(tracker or ()), options.log_level(debug)
@@ -68,8 +72,16 @@ def _show(store: Store, run_id: str, json: bool) -> None:
             {"id": run_id, "path": str(stored.path), "description": stored.run["description"], "metrics": metrics}
         )
         return
-    accuracy = metrics.get("validation_accuracy")
-    shown = f"{accuracy:.1%}" if isinstance(accuracy, float) else "unknown"
-    details = f"n = {metrics.get('num_validation')}, chance {metrics.get('chance'):.0%}"
-    console().print(f"{run_id}: validation accuracy {shown} ({details})")
+    console().print(f"{run_id}: {_validation(metrics)}")
     console().print(f"artifact: {stored.path / 'artifact'}", soft_wrap=True)
+
+
+def _validation(metrics: Mapping[str, Any]) -> str:
+    """How the run did on English validation items, in words."""
+    # Runs of earlier versions know accuracy only.
+    score = metrics.get("validation_score", metrics.get("validation_accuracy"))
+    shown = f"{score:.1%}" if isinstance(score, float) else "unknown"
+    chance = metrics.get("chance")
+    beside = f", chance {chance:.0%}" if isinstance(chance, float) else ""
+    metric = metrics.get("validation_metric", "accuracy").replace("_", " ")
+    return f"validation {metric} {shown} (n = {metrics.get('num_validation')}{beside})"

@@ -28,7 +28,8 @@ def validate(
 ) -> None:
     """Check a configuration and the data that it names; list the cells that cannot be run. Trains nothing."""
     experiment = read_experiment(config, overrides)
-    made = make_plan(experiment, sources=open_sources(config, experiment, store, data_dir, on_bad_row))
+    sources = open_sources(config, experiment, store, data_dir, on_bad_row, quiet=quiet or json)
+    made = make_plan(experiment, sources=sources)
     if json:
         cells = [vars(cell) for cell in made.impossible]
         counts = {"runs": len(made.runs), "pending_runs": made.num_pending}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from small_encoders import CLASSES
 
+from adapter_transfer.backbones.encoder_tape import HeadShape
 from adapter_transfer.methods.attach import (
     AdapterPart,
     Assembly,
@@ -16,12 +17,15 @@ from adapter_transfer.methods.attach import (
     with_flexible_heads,
 )
 from adapter_transfer.methods.catalog import METHODS
-from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.methods.recomputation import set_gradient_checkpointing
-from adapter_transfer.tasks.formats import MultipleChoice
+from adapter_transfer.tasks.choice_formats import MultipleChoice
+from adapter_transfer.tasks.formats import Format
+from adapter_transfer.training.batching import Batch
 from adapter_transfer.training.memory import Workload
 from adapter_transfer.training.settings import TrainingSettings
+from adapter_transfer.training.steps import batch_loss
 
+TWO_CHOICES = MultipleChoice(2)
 ARCHITECTURES = ("xlm-roberta", "bert", "xlm-roberta-xl")  # roberta's layers are xlm-roberta's
 SMALL_SETTINGS: dict[str, dict[str, Any]] = {
     "compacter": {"reduction_factor": 2},
@@ -44,6 +48,7 @@ class BareModel:
     model: Any
     workload: Workload
     ids: torch.Tensor
+    format: Format = TWO_CHOICES
 
     def standing(self) -> set[int]:
         """The storages that are there without training: weights, buffers, ids."""
@@ -53,9 +58,17 @@ class BareModel:
     def loss(self) -> torch.Tensor:
         """As `steps.accumulate_gradients` computes it."""
         with torch.autocast(self.ids.device.type, dtype=torch.bfloat16, enabled=self.workload.is_half):
-            logits = row_logits(self.model, "target", self.ids, torch.ones_like(self.ids)).float().view(-1, 2)
-            labels = torch.zeros(len(self.ids) // 2, dtype=torch.int64, device=self.ids.device)
-            return torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+            return batch_loss(self.model, "target", self._batch())
+
+    def _batch(self) -> Batch:
+        """All rows, every label 0."""
+        rows, shape = len(self.ids), self.ids.shape
+        of_level = {"example": (rows // (self.format.rows_per_example or 1),), "row": (rows, 2), "token": tuple(shape)}
+        level = self.format.label_level
+        labels = torch.zeros(of_level[level], dtype=torch.int64, device=self.ids.device)
+        weights = {"example": None, "row": torch.ones(rows), "token": torch.full(tuple(shape), 1 / shape[1])}[level]
+        weights = None if weights is None else weights.to(self.ids.device)
+        return Batch(self.format, self.ids, torch.ones_like(self.ids), labels, weights)
 
     @property
     def parameters(self) -> dict[str, torch.nn.Parameter]:
@@ -74,6 +87,7 @@ def bare_model(
     rows: int = 4,
     length: int = 16,
     settings: dict[str, Any] | None = None,
+    format: Format = TWO_CHOICES,
     **training: Any,
 ) -> BareModel:
     """Everything of it made to order."""
@@ -105,7 +119,7 @@ def bare_model(
         method=declared,
         settings=given,
         head="target",
-        format=MultipleChoice(2),
+        format=format,
         init_seed=0,
         adapters=() if is_full else parts,
         composition=composition,  # type: ignore[arg-type]
@@ -124,7 +138,8 @@ def bare_model(
         num_adapters=len(parts),
         num_trained_adapters=sum(part.trains for part in parts),
         device="cpu",
+        head=HeadShape(format.logits_per_row, format.label_level),
     )
     set_gradient_checkpointing(model, workload.training.gradient_checkpointing)
     ids = torch.randint(4, 60, (rows, length), generator=torch.Generator().manual_seed(1))
-    return BareModel(model, workload, ids)
+    return BareModel(model, workload, ids, format)

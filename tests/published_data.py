@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from published_pairs import pair_datasets, pair_files
+from published_questions import write_question_datasets, write_question_files
+
 from adapter_transfer.languages import LANGUAGE_SETS
 from adapter_transfer.tasks.copa import true_questions
 
@@ -104,11 +107,18 @@ def write_file(path: Path, content: bytes) -> Path:
 
 
 def write_published_files(folder: Path) -> Path:
-    """Every file that `xcopa`, `xcopa-translate-test` and `socialiqa` read from a folder; gives the folder."""
+    """Every file that `xcopa`, `xcopa-translate-test` and `socialiqa` read from a folder; gives the folder.
+
+    With those of `published_questions` and `published_pairs`.
+    """
+    for file, content in pair_files().items():
+        write_file(folder / file, content)
+    write_question_files(folder)
     for name, first in (("train", 1), ("val", 401)):
         write_file(folder / "copa" / "superglue-form" / f"{name}-en.jsonl", jsonl(copa_rows(first)))
     write_file(folder / "copa" / "copa-dev.xml", copa_xml(xml_items(1) | xml_items(401)))
     write_file(folder / "copa" / "copa-test.xml", copa_xml(xml_items(501)))
+    write_file(folder / "balanced-copa" / "balacopa-dev-all.xml", copa_xml(balanced_items()))
     for language in LANGUAGE_SETS["xcopa"]:
         for name, first in (("val", 401), ("test", 501)):
             rows, file = xcopa_rows(first, language), f"{language}/{name}.{language}.jsonl"
@@ -127,6 +137,14 @@ def xml_items(first_item: int) -> dict[int, Row]:
     return {first_item + row["idx"]: row for row in copa_rows(first_item)}
 
 
+def balanced_items() -> dict[int, Row]:
+    """Training and validation items, each followed by its mirrored one: another premise, the other alternative."""
+    found: dict[int, Row] = {}
+    for item, row in (xml_items(1) | xml_items(401)).items():
+        found |= {item: row, 1000 + item: {**row, "premise": f"Not: {row['premise']}", "label": 1 - row["label"]}}
+    return found
+
+
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     import pyarrow
     import pyarrow.parquet
@@ -137,7 +155,7 @@ def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def write_hub_datasets(folder: Path) -> dict[str, Path]:
-    """The same rows as the Hub has them; dataset → the folder of its repository's files.
+    """The same rows as the Hub has them, with those of `published_questions`; dataset → the folder of its files.
 
     The files of `allenai/social_i_qa` are those of its branch `refs/convert/parquet`.
     """
@@ -155,7 +173,16 @@ def write_hub_datasets(folder: Path) -> dict[str, Path]:
     for name, number, first in (("train", NUM_TRAIN, 0), ("validation", NUM_ITEMS, 100)):
         numbered = [hub_socialiqa(row) for row in socialiqa_rows(number, first)]
         write_parquet(socialiqa / "default" / name / "0000.parquet", numbered)
-    return {"cambridgeltl/xcopa": xcopa, "aps/super_glue": superglue, "allenai/social_i_qa": socialiqa}
+    pairs = pair_datasets()
+    for repo, files in pairs.items():
+        for file, rows in files.items():
+            write_parquet(folder / repo / file, rows)
+    return {
+        **{repo: folder / repo for repo in pairs},
+        "cambridgeltl/xcopa": xcopa,
+        "aps/super_glue": superglue,
+        "allenai/social_i_qa": socialiqa,
+    } | write_question_datasets(folder)
 
 
 def hub_socialiqa(row: Mapping[str, Any]) -> Row:

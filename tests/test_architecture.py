@@ -33,6 +33,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "accelerate": ("adapter_transfer/training/",),
     "adapters": ("adapter_transfer/backbones/", "adapter_transfer/methods/"),
     "altair": ("adapter_transfer/analysis/",),
+    "seqeval": ("adapter_transfer/tasks/tagging_metric.py",),
     "bitsandbytes": ("adapter_transfer/backbones/quantization.py", "adapter_transfer/training/optimizers.py"),
     "datasets": ("adapter_transfer/tasks/",),
     "huggingface_hub": ("adapter_transfer/hub.py", "adapter_transfer/sharing/hub.py"),

@@ -13,9 +13,11 @@ from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.hub_lock import Resolver
+from adapter_transfer.tasks.catalog import PAPER_TASKS
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 XCOPA = [path for path in CONFIGS if path.stem.startswith("xcopa")]
+INTERMEDIATES = next(path for path in CONFIGS if path.stem == "intermediates-files")
 # As where SocialIQA's train file is not at hand.
 FROM_FILES = "splits={socialiqa: {train: dev, validation: tst}}"
 
@@ -33,7 +35,7 @@ def data_dir(tmp_path_factory):
 
 
 def test_the_configurations_for_xcopa_are_there():
-    names = {"", "-8gb", "-24gb", "-scaling", "-nf4", "-files", "-siqa-zero-shot"}
+    names = {"", "-8gb", "-24gb", "-scaling", "-nf4", "-files", "-siqa-zero-shot", "-controls"}
     assert {path.stem for path in XCOPA} == {f"xcopa{name}" for name in names}
 
 
@@ -60,12 +62,28 @@ def test_every_xcopa_configuration_is_planned(path, data_dir):
     plan = make_plan(experiment, sources=Sources(data_dir=data_dir, resolver=OneCommit()))
     assert plan.runs
     cells = {(run.spec.backbone, run.spec.method, run.spec.intermediate) for run in plan.runs}
-    assert {intermediate for _, _, intermediate in cells} == set(experiment.intermediates)
+    assert {intermediate for _, _, intermediate in cells} == set(experiment.all_intermediates)
     assert all(run.spec.training.learning_rate < 0.01 for run in plan.runs)
     assert {cell.backbone for cell in plan.impossible} <= {"xl", "xxl", "real-text-random"}
 
 
-@pytest.mark.parametrize("path", [path for path in CONFIGS if path not in XCOPA], ids=lambda path: path.stem)
+def test_the_intermediates_are_planned_from_official_files(data_dir):
+    document = apply_overrides(read_document(INTERMEDIATES), ["splits={}"])
+    plan = make_plan(parse(Experiment, document), sources=Sources(data_dir=data_dir))
+    assert {run.spec.task for run in plan.runs} > set(PAPER_TASKS) - {"ccg"}
+
+
+def test_the_intermediates_are_planned_from_what_is_at_hand(shared_data):
+    plan = make_plan(parse(Experiment, read_document(INTERMEDIATES)), sources=Sources(data_dir=shared_data))
+    trained = {run.spec.task for run in plan.runs if run.spec.phase == "intermediate"}
+    assert trained > set(PAPER_TASKS) - {"ccg"}
+    assert sum("+" in task for task in trained) == 1
+
+
+ON_SANDBOX = [path for path in CONFIGS if path not in (*XCOPA, INTERMEDIATES)]
+
+
+@pytest.mark.parametrize("path", ON_SANDBOX, ids=lambda path: path.stem)
 def test_every_other_configuration_is_planned(path):
     assert make_plan(parse(Experiment, read_document(path))).runs
 

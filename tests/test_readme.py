@@ -75,7 +75,7 @@ def test_the_short_commands_run_in_order_and_the_artifact_loads(monkeypatch, tmp
 
 def test_the_commands_on_published_files_run(monkeypatch, tmp_path, capsys):
     write_published_files(tmp_path / "DATA")
-    assert len(ON_FILES) == 3
+    assert len(ON_FILES) == 5
     # A comparison's plan reads the same data and takes the same options.
     lines = [line.replace("adapter-transfer compare", "adapter-transfer plan") for line in ON_FILES]
     run_lines(lines, monkeypatch, tmp_path)
@@ -101,8 +101,14 @@ def test_make_knows_every_target():
 
 
 def test_the_example_experiment_is_valid():
-    whole, rules = [text for kind, text in sorted(BLOCKS, key=lambda block: "name:" not in block[1]) if kind == "yaml"]
-    parse(Experiment, read_text(whole, "README.md"))
+    blocks = [text for kind, text in BLOCKS if kind == "yaml"]
+    whole = [text for text in blocks if text.startswith("name:")]
+    controls, rules = (next(text for text in blocks if text.startswith(key)) for key in ("controls:", "training:"))
+    assert len(whole) + 2 == len(blocks)
+    for text in whole:
+        parse(Experiment, read_text(text, "README.md"))
+    around = "name: x\nbackbones: [base]\nmethods: [full]\nintermediates: [none, mnli]\ntarget: xcopa\nseeds: [1]\n"
+    assert len(parse(Experiment, read_text(around + controls, "README.md")).targets) == 3
     around = "name: x\nbackbones: [xl]\nmethods: [full]\nintermediates: [none]\ntarget: xcopa\nseeds: [1]\n"
     experiment = parse(Experiment, read_text(around + rules, "README.md"))
     settings = resolve_training(

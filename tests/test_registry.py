@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -34,6 +35,22 @@ def test_an_unknown_name_lists_the_choices_and_the_nearest() -> None:
 
 def test_a_far_name_gets_no_suggestion() -> None:
     assert unknown_name_message("fruit", "xyz", FRUITS) == "unknown fruit 'xyz'. Known: pear, apple."
+
+
+def test_entries_that_are_not_declared_can_be_derived_and_are_not_listed() -> None:
+    def derive(name: str, declared: Mapping[str, Fruit]) -> Fruit | None:
+        base = name.removesuffix("-pie")
+        return Fruit(name, declared[base].code) if base != name and base in declared else None
+
+    fruits = Registry("fruit", [Fruit("pear", "p")], derive=derive)
+    assert fruits["pear-pie"] is fruits["pear-pie"]
+    assert fruits["pear-pie"] == Fruit("pear-pie", "p")
+    assert "pear-pie" in fruits
+    assert list(fruits) == ["pear"]
+    assert "plum-pie" not in fruits
+    assert 7 not in fruits
+    with pytest.raises(UnknownNameError, match=r"unknown fruit 'plum-pie'\. Known: pear\."):
+        fruits["plum-pie"]
 
 
 def test_two_entries_of_one_name_are_refused() -> None:

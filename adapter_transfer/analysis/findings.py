@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from adapter_transfer.analysis.formats import points
 from adapter_transfer.analysis.summaries import ALONE, NO_INTERMEDIATE, Cell, Estimate, LanguageSet, Summary, count
+from adapter_transfer.tasks.controls import CONTROLS, control_of
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,16 @@ class Finding:
         lead: what is answered, in a sentence.
         items: one sentence for each way of transferring.
         caveat: how far to trust it.
+        controls: likewise for the intermediates that are controls, whose gain is none that a task brought.
     """
 
     lead: str
     items: tuple[str, ...]
     caveat: str
+    controls: tuple[str, ...] = ()
+
+
+CONTROLS_LEAD = "Controls, which an intermediate has to exceed before its gain says anything of what it teaches:"
 
 
 @dataclass(frozen=True)
@@ -41,21 +47,21 @@ class Series:
     cells: tuple[Cell, ...]
 
 
-def series_of(summary: Summary, target: str, controls: Collection[str] = ()) -> tuple[Series, ...]:
+def series_of(summary: Summary, target: str, random_backbones: Collection[str] = ()) -> tuple[Series, ...]:
     """The cells with an intermediate, as lines over scales.
 
     Args:
-        controls: backbones that are no scale of the others (random weights) and so stand on no line.
+        random_backbones: backbones that are no scale of the others (random weights) and so stand on no line.
     """
     grouped: dict[tuple[str, str, str, str], list[Cell]] = {}
     for cell in summary.cells_of(target):
-        if cell.intermediate != NO_INTERMEDIATE and cell.backbone not in controls:
+        if cell.intermediate != NO_INTERMEDIATE and cell.backbone not in random_backbones:
             key = (cell.precision, cell.intermediate, cell.method, cell.composition)
             grouped.setdefault(key, []).append(cell)
     return tuple(Series(target, *key, tuple(cells)) for key, cells in grouped.items())
 
 
-def find(summary: Summary, target: str, controls: Collection[str] = ()) -> Finding:
+def find(summary: Summary, target: str, random_backbones: Collection[str] = ()) -> Finding:
     """Mean gain of each method at each scale on the languages that were not trained on."""
     main = summary.main_set(target)
     if main is None:
@@ -63,19 +69,26 @@ def find(summary: Summary, target: str, controls: Collection[str] = ()) -> Findi
     if all(cell.composition == ALONE for cell in summary.cells_of(target)):
         lead = f"Intermediates alone were asked {target}, without a target phase: there is no baseline to gain over."
         return Finding(lead, (), "")
-    series = series_of(summary, target, controls)
+    series = series_of(summary, target, random_backbones)
     if not series and any(cell.intermediate != NO_INTERMEDIATE for cell in summary.cells_of(target)):
         lead = (
             f"Every cell with an intermediate on {target} is a control with random weights: its figures stand in the "
         )
         return Finding(f"{lead}tables, and no finding is drawn from them.", (), "")
     gains = {one: [(cell, summary.gain(cell, main)) for cell in one.cells] for one in series}
-    items = tuple(_sentence(one, found, series) for one, found in gains.items() if any(g.by_seed for _, g in found))
-    if not items:
+    told = {one: found for one, found in gains.items() if any(gain.by_seed for _, gain in found)}
+    items = tuple(_sentence(one, found, series) for one, found in told.items() if control_of(one.intermediate) is None)
+    controls = tuple(_sentence(one, found, series) for one, found in told.items() if control_of(one.intermediate))
+    if not told:
         why = "has no seed with and without an intermediate" if series else "has no intermediate to compare with none"
         return Finding(f"What is finished on {target} {why}, so no gain can be given yet.", (), "")
-    lead = f"What training on an intermediate task first changed in accuracy on {target}, {_where(main)}:"
-    return Finding(lead, items, _caveat([gain for found in gains.values() for _, gain in found if gain.by_seed]))
+    caveat = _caveat([gain for found in told.values() for _, gain in found if gain.by_seed])
+    if not items:
+        lead = f"Every intermediate with a gain on {target} is a control, so no finding is drawn, {_where(main)}."
+        return Finding(lead, (), caveat, controls)
+    what = f"{target} (a control itself: {CONTROLS[kind]})" if (kind := control_of(target)) else target
+    lead = f"What training on an intermediate task first changed in accuracy on {what}, {_where(main)}:"
+    return Finding(lead, items, caveat, controls)
 
 
 def _where(languages: LanguageSet) -> str:

@@ -19,6 +19,7 @@ import vl_convert
 from adapter_transfer.analysis.findings import Series, series_name, series_of
 from adapter_transfer.analysis.formats import intermediate_text, parameters_text, points
 from adapter_transfer.analysis.summaries import NO_INTERMEDIATE, Cell, LanguageSet, Summary, single
+from adapter_transfer.tasks.controls import control_of
 
 _HEIGHT = 260
 _ROW_HEIGHT = 24
@@ -63,10 +64,10 @@ def chart_library() -> str:
     return bundle.replace("</script", "<\\/script")
 
 
-def gain_panels(summary: Summary, target: str, controls: Collection[str] = ()) -> list[Panel]:
+def gain_panels(summary: Summary, target: str, random_backbones: Collection[str] = ()) -> list[Panel]:
     """Gain against scale, a panel for each intermediate (and precision): a line a method, its seeds as points."""
     main = summary.main_set(target)
-    series = series_of(summary, target, controls)
+    series = series_of(summary, target, random_backbones)
     if main is None:
         return []
     names = {one: series_name(one, series) for one in series}
@@ -81,10 +82,15 @@ def gain_panels(summary: Summary, target: str, controls: Collection[str] = ()) -
         groups.setdefault((one.precision, one.intermediate), []).extend(rows[one])
     shows_precision = len({precision for precision, _ in groups}) > 1
     return [
-        _gain_panel(found, intermediate + (f" · {precision}" if shows_precision else ""), main, domain, scale)
+        _gain_panel(found, _named(intermediate, precision if shows_precision else ""), main, domain, scale)
         for (precision, intermediate), found in groups.items()
         if found
     ]
+
+
+def _named(intermediate: str, precision: str) -> str:
+    control = " (control)" if control_of(intermediate) is not None else ""
+    return f"{intermediate}{control}" + (f" · {precision}" if precision else "")
 
 
 def language_panels(summary: Summary, target: str) -> list[Panel]:

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from adapter_transfer.analysis.findings import Finding, find
+from adapter_transfer.analysis.control_tables import control_table
+from adapter_transfer.analysis.findings import CONTROLS_LEAD, Finding, find
+from adapter_transfer.analysis.learning import learning_table
 from adapter_transfer.analysis.plots import Panel, chart_library, gain_panels, language_panels
 from adapter_transfer.analysis.run_tables import (
     data_table,
@@ -63,7 +65,7 @@ class TargetSection:
     gain_table: Table
     cost_table: Table
     language_table: Table
-    has_only_controls: bool
+    has_only_random: bool
     has_only_alone: bool
 
 
@@ -76,7 +78,7 @@ def render_report(
     notes: Sequence[str] = (),
     impossible: Sequence[ImpossibleCell] = (),
     sandbox_backbones: Collection[str] = (),
-    controls: Collection[str] = (),
+    random_backbones: Collection[str] = (),
     data_notes: Sequence[str] = (),
     caveats: Sequence[str] = (),
     selections: Sequence[Selection] = (),
@@ -92,14 +94,14 @@ def render_report(
         notes: paragraphs of plain text by the experiment's author.
         impossible: cells of the grid that cannot be run.
         sandbox_backbones: names whose figures are no evidence about published models; a banner says so.
-        controls: backbones with random weights: in every table, but on no line over scales.
+        random_backbones: backbones with random weights: in every table, but on no line over scales.
         data_notes: what was mapped, repaired or left out in the data.
         caveats: what spoils the answer although every run is sound.
         selections: searches for hyper-parameters.
         settings: hyper-parameters of the trainings.
     """
     summary = summarise(results, runs)
-    sections = [_section(summary, target, controls) for target in summary.targets]
+    sections = [_section(summary, target, random_backbones) for target in summary.targets]
     seen = {cell.backbone for cell in summary.cells} | {run.backbone for run in runs if run.backbone}
     sandbox = sorted(seen.intersection(sandbox_backbones))
     panels = [panel for section in sections for panel in (*section.gains, *section.languages)]
@@ -109,9 +111,12 @@ def render_report(
         question=question,
         notes=notes,
         sections=sections,
+        controls_lead=CONTROLS_LEAD,
+        controls=control_table(summary),
         sandbox=sandbox,
         all_sandbox=len(sandbox) == len(seen),
         counts=_counts(results, runs),
+        learning=learning_table(runs),
         problems=problem_table(summary, runs, impossible),
         runs=run_table(runs),
         versions=version_table(runs),
@@ -150,19 +155,19 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _section(summary: Summary, target: str, controls: Collection[str]) -> TargetSection:
+def _section(summary: Summary, target: str, random_backbones: Collection[str]) -> TargetSection:
     main = summary.main_set(target)
     return TargetSection(
         target=target,
         main=main.label if main is not None else "",
-        finding=find(summary, target, controls),
-        gains=gain_panels(summary, target, controls),
+        finding=find(summary, target, random_backbones),
+        gains=gain_panels(summary, target, random_backbones),
         languages=language_panels(summary, target),
         accuracy_table=accuracy_table(summary, target),
         gain_table=gain_table(summary, target),
         cost_table=cost_table(summary, target),
         language_table=language_table(summary, target),
-        has_only_controls=all(cell.backbone in controls for cell in summary.cells_of(target)),
+        has_only_random=all(cell.backbone in random_backbones for cell in summary.cells_of(target)),
         has_only_alone=all(cell.composition == ALONE for cell in summary.cells_of(target)),
     )
 

@@ -81,16 +81,18 @@ def data_table(runs: Sequence[RunRecord]) -> Table:
 def selection_table(selections: Sequence[Selection]) -> Table:
     """What was tried for each cell, how it did in English validation, and what was chosen."""
     rows = []
+    several = len({selection.target for selection in selections}) > 1
     for selection in selections:
         names = (selection.backbone, selection.precision, selection.method, selection.intermediate)
-        cell = " ".join((*names, selection.composition if selection.composition != "none" else ""))
+        cell = " ".join((*names, selection.composition if selection.composition != "none" else "")).strip()
+        cell += f" → {selection.target}" if several else ""
         for index, trial in enumerate(selection.trials):
             accuracy, loss = trial.validation_accuracy, trial.validation_loss
             failed = f"failed: {trial.failure}" if trial.is_over and accuracy is None else ""
             state = "chosen" if index == selection.chosen else failed
             rows.append(
                 (
-                    Entry(cell.strip(), tone="name"),
+                    Entry(cell, tone="name"),
                     Entry(str(selection.seed), selection.seed),
                     Entry(trial.changes),
                     Entry(percent(accuracy), 100 * accuracy)

@@ -28,6 +28,7 @@ from adapter_transfer.analysis.summaries import (
     count,
     single,
 )
+from adapter_transfer.tasks.controls import CONTROLS, control_of
 
 SPREAD_NOTE = "± is the standard deviation over seeds, given from two seeds on; it is no confidence interval."
 MISSING_NOTE = f"{MISSING} no finished run gives this figure; nothing is imputed."
@@ -89,7 +90,7 @@ def accuracy_table(summary: Summary, target: str) -> Table:
             )
         )
     headers = (*_name_headers(cells), "seeds", *(set_title(languages) for languages in sets))
-    notes = [*_NOTES, *_left_out_note(summary, cells, sets)]
+    notes = [*_control_notes(cells), *_NOTES, *_left_out_note(summary, cells, sets)]
     if any(summary.degenerate(cell) for cell in cells):
         notes.append(
             "degenerate: runs that do not leave chance in English (5 % binomial cut-off) or always answer the same. "
@@ -116,6 +117,7 @@ def gain_table(summary: Summary, target: str) -> Table:
     notes = [
         "A gain is the accuracy with the intermediate minus the accuracy without one, with the same scale, precision, "
         "method and seed, in percentage points.",
+        *_control_notes(cells),
         *_NOTES,
     ]
     headers = [*_name_headers(cells), "paired seeds", *(f"{languages.label}, points" for languages in sets)]
@@ -171,6 +173,13 @@ def cost_table(summary: Summary, target: str) -> Table:
         _trim(rows, cells),
         notes,
     )
+
+
+def _control_notes(cells: Sequence[Cell]) -> list[str]:
+    """Which intermediates and targets of a table are controls, and what they are."""
+    names = dict.fromkeys(name for cell in cells for name in (cell.target, cell.intermediate))
+    found = {name: CONTROLS[kind] for name in names if (kind := control_of(name)) is not None}
+    return [f"{name} is a control, no result: {what}." for name, what in found.items()]
 
 
 def _with_intermediate(summary: Summary, target: str) -> tuple[Cell, ...]:

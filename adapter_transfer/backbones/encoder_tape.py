@@ -1,7 +1,7 @@
 """The forward pass of an encoder as a tape: embeddings, layers, head, with places where methods put something in.
 
 The order of operations is that of transformers' classes (4.57: `XLMRobertaModel`, `BertModel` and `XLMRobertaXLModel`
-with SDPA attention) and of our own `row_logits`. No torch.
+with SDPA attention) and of our own `row_logits` and `summed_loss`. No torch.
 """
 
 from __future__ import annotations
@@ -10,12 +10,41 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from adapter_transfer.backbones.sizes import EncoderShape
-from adapter_transfer.backbones.tape import FULL, INDEX, Tape, Tensor, Weight
+from adapter_transfer.backbones.tape import FLAG, FULL, INDEX, Tape, Tensor, Weight
 
 Place = Literal["query", "key", "value", "attention_output", "intermediate", "output"]
 """A linear layer of a block."""
 Block = Literal["attention", "feed_forward"]
 """Half of a layer, which ends with a sum with what it was given and (post-LN) a norm."""
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """A head with its loss. Its weights are fp32 and train.
+
+    Attributes:
+        num_logits: K, that it gives for a row, or for a token of it.
+        label_level: what there is one label of: an example, which is answered from the first token of its rows; a row,
+            whose label is two of its tokens; or a token.
+    """
+
+    num_logits: int = 1
+    label_level: Literal["example", "row", "token"] = "example"
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether it reads every token of a row, not the first one only."""
+        return self.label_level != "example"
+
+    def weights(self, hidden_size: int) -> tuple[Weight, ...]:
+        """Its parameters: D×K and a bias; before these, where it reads the first token only, D×D and a bias."""
+        last = (hidden_size * self.num_logits, self.num_logits)
+        sizes = last if self.reads_tokens else (hidden_size * hidden_size, hidden_size, *last)
+        return tuple(Weight(numel, FULL, trains=True) for numel in sizes)
+
+
+CHOICE_HEAD = HeadShape()
+"""One logit a row."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +133,7 @@ class NoInsertion:
 NOTHING = NoInsertion()
 
 
-def record_encoder(run: Pass, insertion: Insertion, num_logits: int) -> list[int]:
+def record_encoder(run: Pass, insertion: Insertion, head: HeadShape) -> list[int]:
     """Writes the forward pass of an encoder with a head and its loss on the run's tape.
 
     Returns:
@@ -119,7 +148,7 @@ def record_encoder(run: Pass, insertion: Insertion, num_logits: int) -> list[int
     layers.append(len(run.tape.operations))
     if run.shape.is_pre_norm:
         hidden = norm(run, hidden)
-    _head(run, hidden, num_logits)
+    (_head_of_tokens if head.reads_tokens else _head_of_rows)(run, hidden, head)
     return layers
 
 
@@ -210,15 +239,28 @@ def _linear(run: Pass, insertion: Insertion, place: Place, x: Tensor) -> Tensor:
     return insertion.projection(run, place, x, y)
 
 
-def _head(run: Pass, hidden: Tensor, num_logits: int) -> None:
-    """Dropout, D×D, tanh, dropout, D×K on each row's first token, and the loss; its weights train and are fp32."""
-    tape, size = run.tape, run.shape.hidden_size
-
-    def weight(numel: int) -> Weight:
-        return Weight(numel, FULL, trains=True)
-
-    first = tape.dropout(hidden.view(run.rows * size), run.shape.hidden_dropout)
-    dense = tape.activation(tape.linear(first, size, size, weight(size * size), weight(size)), "tanh")
-    dense = tape.dropout(dense, run.shape.hidden_dropout)
-    logits = tape.linear(dense, size, num_logits, weight(size * num_logits), weight(num_logits))
+def _head_of_rows(run: Pass, hidden: Tensor, head: HeadShape) -> None:
+    """Dropout, D×D, tanh, dropout, D×K on each row's first token, and the loss."""
+    tape, size, dropout = run.tape, run.shape.hidden_size, run.shape.hidden_dropout
+    dense, dense_bias, last, last_bias = head.weights(size)
+    first = tape.dropout(hidden.view(run.rows * size), dropout)
+    state = tape.activation(tape.linear(first, size, size, dense, dense_bias), "tanh")
+    logits = tape.linear(tape.dropout(state, dropout), size, head.num_logits, last, last_bias)
     tape.activation(logits, "tanh")  # the loss keeps as little as an activation of so few numbers
+
+
+def _head_of_tokens(run: Pass, hidden: Tensor, head: HeadShape) -> None:
+    """Dropout and D×K on every token, and the cross-entropy over a row's tokens or over each token's classes."""
+    tape, size = run.tape, run.shape.hidden_size
+    read = tape.dropout(hidden, run.shape.hidden_dropout)
+    given = tape.linear(read, size, head.num_logits, *head.weights(size))
+    logits = given if given.width == FULL else tape.new(given, width=FULL)
+    scores, num_labels = logits, run.num_tokens
+    if head.label_level == "row":
+        padding = tape.tensor(run.num_tokens, FLAG)
+        # The result of the mask lies as its input does, tokens before logits; with these first, it is a copy.
+        scores = tape.new(tape.new(logits, kept=(padding.storage,)))
+        num_labels = run.rows * head.num_logits
+    chances = tape.activation(scores, "log_softmax")
+    tape.new(chances, numel=num_labels, kept=(chances.storage,))
+    tape.hold(given, logits)

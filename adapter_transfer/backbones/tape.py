@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Device = Literal["cpu", "cuda"]
-Activation = Literal["gelu", "relu", "tanh", "swish", "leakyrelu"]
+Activation = Literal["gelu", "relu", "tanh", "swish", "leakyrelu", "log_softmax"]
 
 FULL, HALF, INDEX, FLAG = 4, 2, 8, 1
 """Bytes of a number: fp32; bf16 or fp16; int64; bool."""
 
-_KEEPS_ITS_RESULT = ("relu", "tanh")
+_KEEPS_ITS_RESULT = ("relu", "tanh", "log_softmax")
 """Activations whose derivative is a function of what they give out, not of what they are given."""
 
 
@@ -219,7 +219,7 @@ class Tape:
         return self._record((x,), output, (output.storage, mask), (mask,))
 
     def activation(self, x: Tensor, kind: Activation) -> Tensor:
-        """A function of each number."""
+        """A function of each number (a log-softmax too, which has one of each row's numbers)."""
         output = self._output(x.numel, x.width, (x,))
         kept = output if kind in _KEEPS_ITS_RESULT else x
         return self._record((x,), output, (output.storage,), (kept.storage,))

@@ -1,7 +1,8 @@
 """Tokens of texts before anything is loaded: by a `tokenizer.json` that is at hand, or by a rule. No torch.
 
 The rules, where there is no tokenizer: a token for every 4 bytes of UTF-8 (of XLM-R's, English has a little more and
-most other languages less), and for the size of a vocabulary a token for every distinct word.
+most other languages less; of words that are parted already, one each at least), and for the size of a vocabulary a
+token for every distinct word.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ class TokenCounter(Protocol):
     def row_lengths(self, rows: Rows) -> Lengths:
         """Tokens of each row, special tokens included, nothing cut off."""
 
+    def text_lengths(self, texts: Sequence[str]) -> Lengths:
+        """Tokens of each text, special tokens apart, nothing cut off."""
+
+    def word_lengths(self, sentences: Sequence[Sequence[str]]) -> list[Lengths]:
+        """Tokens of each word of each sentence."""
+
+    def num_special(self, *, is_pair: bool) -> int:
+        """Special tokens of a row that is one text or a pair."""
+
     def num_kept(self, texts: Iterable[str]) -> int:
         """Different tokens that occur in texts, and the special ones: rows that a trimmed table keeps."""
 
@@ -66,6 +76,24 @@ class FileCounter:
         encoded = self._tokenizer.encode_batch(pairs)
         return np.fromiter((len(row) for row in encoded), dtype=np.int64, count=len(pairs))
 
+    def text_lengths(self, texts: Sequence[str]) -> Lengths:
+        encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return np.fromiter((len(text) for text in encoded), dtype=np.int64, count=len(texts))
+
+    def word_lengths(self, sentences: Sequence[Sequence[str]]) -> list[Lengths]:
+        encoded = self._tokenizer.encode_batch(
+            [list(words) for words in sentences], is_pretokenized=True, add_special_tokens=False
+        )
+        return [
+            np.bincount(
+                np.array([word for word in found.word_ids if word is not None], dtype=np.int64), minlength=len(words)
+            )
+            for words, found in zip(sentences, encoded, strict=True)
+        ]
+
+    def num_special(self, *, is_pair: bool) -> int:
+        return int(self._tokenizer.num_special_tokens_to_add(is_pair))
+
     def num_kept(self, texts: Iterable[str]) -> int:
         # Word by word, which is how these tokenizers work: the words of a text repeat, its sentences do not.
         words = sorted({word for text in texts for word in text.split()})
@@ -83,6 +111,16 @@ class RuleCounter:
     def row_lengths(self, rows: Rows) -> Lengths:
         return np.fromiter((_estimate(first, second) for first, second in rows), dtype=np.int64, count=len(rows))
 
+    def text_lengths(self, texts: Sequence[str]) -> Lengths:
+        return np.fromiter(map(_num_tokens, texts), dtype=np.int64, count=len(texts))
+
+    def word_lengths(self, sentences: Sequence[Sequence[str]]) -> list[Lengths]:
+        # With the blank before it, which is of its text, too.
+        return [np.array([_num_tokens(f" {word}") for word in words], dtype=np.int64) for words in sentences]
+
+    def num_special(self, *, is_pair: bool) -> int:
+        return _SPECIAL_OF_PAIR if is_pair else _SPECIAL_OF_ONE
+
     def num_kept(self, texts: Iterable[str]) -> int:
         return _FIRST_KEPT + 1 + len({word for text in texts for word in _WORD.findall(text)})
 
@@ -90,4 +128,8 @@ class RuleCounter:
 def _estimate(first: str, second: str | None) -> int:
     texts = (first,) if second is None else (first, second)
     special = _SPECIAL_OF_ONE if second is None else _SPECIAL_OF_PAIR
-    return special + sum(-(-len(text.encode()) // BYTES_PER_TOKEN) for text in texts)
+    return special + sum(map(_num_tokens, texts))
+
+
+def _num_tokens(text: str) -> int:
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)

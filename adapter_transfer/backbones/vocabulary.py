@@ -20,6 +20,7 @@ from adapter_transfer.errors import DataError
 
 _LAST_SPECIAL_ID = 3
 _SHOWN_IDS = 5
+_TOKENS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +85,17 @@ class KeptTokens:
 
     def _lost(self, tokens: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
         """The distinct ids that are not kept, those that the table never had included."""
-        distinct = np.unique(tokens)
-        known = (distinct >= 0) & (distinct < self.num_rows)
-        return distinct[~known | (self._positions[np.where(known, distinct, 0)] < 0)]
+        flat = tokens.reshape(-1)
+        # Piece by piece, and marked rather than sorted: a large data set has fifty million tokens.
+        is_there = np.zeros(self.num_rows, dtype=bool)
+        foreign = [np.zeros(0, dtype=tokens.dtype)]
+        for start in range(0, len(flat), _TOKENS_AT_ONCE):
+            piece = flat[start : start + _TOKENS_AT_ONCE]
+            known = (piece >= 0) & (piece < self.num_rows)
+            is_there[piece if known.all() else piece[known]] = True
+            foreign.append(np.unique(piece[~known]))
+        dropped = np.flatnonzero(is_there & (self._positions < 0)).astype(tokens.dtype)
+        return np.unique(np.concatenate([*foreign, dropped]))
 
 
 def keep_tokens(tokens: npt.NDArray[np.integer[Any]], *, num_rows: int, padding_id: int) -> KeptTokens:

@@ -84,10 +84,10 @@ def advise(demands: Sequence[Demand], memory_bytes: int, needs: Needs) -> Advice
         memory_bytes: of the card.
     """
     # The largest run first: most changes are refused by it alone.
-    ordered = sorted(demands, key=lambda demand: needs(demand.workload()), reverse=True)
+    ordered = sorted(demands, key=lambda demand: max(map(needs, demand.workloads())), reverse=True)
 
     def fits(change: Change) -> bool:
-        return all(needs(demand.workload(change)) <= memory_bytes for demand in ordered)
+        return all(needs(workload) <= memory_bytes for demand in ordered for workload in demand.workloads(change))
 
     for changes in _changes(ordered):
         # Not always is less needed for smaller micro-batches: gradients lie there between them.
@@ -177,7 +177,7 @@ def _last_resort(demands: Sequence[Demand], needs: Needs) -> Advice:
         )
         for demand in demands
     )
-    least = max(needs(other.workload(small)) for other in others)
+    least = max(needs(workload) for other in others for workload in other.workloads(small))
     return Advice(
         despair=(
             f"{spec.method} on {spec.backbone} does not fit; even {ADAPTERS} on nf4 needs {least / 2**30:.1f} GiB",

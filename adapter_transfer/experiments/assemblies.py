@@ -9,7 +9,6 @@ from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.methods.attach import AdapterPart, Assembly, adapter_dir, body_dir, head_dir
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.composition import COMPOSITIONS
-from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.training.streams import stream_seed
 
 Artifacts = Callable[[str], Path]
@@ -32,11 +31,13 @@ def evaluated_role(spec: RunSpec) -> str:
 def training_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
     """What an intermediate or target training puts on its backbone."""
     lower = artifacts("intermediate") if spec.parents else None
+    heads = [(task.name, format) for task, format in zip(spec.tasks, spec.formats, strict=True)]
     return Assembly(
         method=METHODS[spec.method],
         settings=dict(spec.method_settings),
-        head=spec.task,
-        format=TASKS[spec.task].format,
+        head=heads[0][0],
+        format=heads[0][1],
+        more_heads=tuple(heads[1:]),
         init_seed=stream_seed(spec.seed, f"{spec.phase}/{spec.task}", "init"),
         adapters=_trained_adapters(spec, lower),
         composition=spec.composition,
@@ -61,7 +62,7 @@ def evaluation_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
         method=METHODS[spec.method],
         settings=dict(spec.method_settings),
         head=spec.task,
-        format=TASKS[spec.task].format,
+        format=spec.formats[0],
         init_seed=0,  # everything is loaded over what it draws
         adapters=_saved_adapters(spec, artifacts),
         composition=spec.composition,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.tune import Tune
+from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.tasks.mixtures import is_mixture
 from adapter_transfer.training.settings import TrainingSettings
 
 
@@ -14,13 +16,19 @@ def experiment_caveats(specs: Iterable[RunSpec], tune: Tune | None = None) -> tu
     """Caveats about the runs of one experiment.
 
     Learning rates that several scales share and nobody searched for, precisions and optimizers that vary with scale,
-    and what memory-saving training gives up.
+    what memory-saving training gives up, and controls of another size than what they are a control of.
 
     Args:
         tune: the experiment's search.
     """
     trained = [spec for spec in specs if spec.phase != "evaluation"]
-    return (*_shared_rates(trained, tune), *_precisions(trained), *_optimizers(trained), *_given_up(trained))
+    return (
+        *_shared_rates(trained, tune),
+        *_precisions(trained),
+        *_optimizers(trained),
+        *_given_up(trained),
+        *_unequal_controls(trained),
+    )
 
 
 def _shared_rates(trained: Iterable[RunSpec], tune: Tune | None) -> Iterator[str]:
@@ -81,6 +89,22 @@ def _optimizer(training: TrainingSettings) -> str:
     weights = ", bf16 weights" if training.master_weights == "bf16" else ""
     update = " inside the backward pass" if training.updates_in_backward else ""
     return f"{training.optimizer}{update}{weights}"
+
+
+def _unequal_controls(trained: Iterable[RunSpec]) -> Iterator[str]:
+    """Controls that are trained on more or fewer examples, and so in more or fewer steps, than their base is."""
+    sizes: dict[str, int] = {}
+    for spec in trained:
+        if not is_mixture(spec.task):  # those are made of controls with as many examples each
+            most, there = spec.training.max_train_examples, spec.data[0].num_examples
+            sizes.setdefault(spec.task, there if most is None else min(most, there))
+    for name, size in sizes.items():
+        base = TASKS[name].base.name
+        if base != name and base in sizes and sizes[base] != size:
+            yield (
+                f"{name} is trained on {size:,} examples, and {base} on {sizes[base]:,}: they differ in the number of "
+                "steps, too, and not only in what is learned. `max_train_examples` makes them equal."
+            )
 
 
 def _given_up(trained: Iterable[RunSpec]) -> Iterator[str]:

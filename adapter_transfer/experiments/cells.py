@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from adapter_transfer.hub import RepoKind
 from adapter_transfer.methods.catalog import require_architecture
 from adapter_transfer.methods.composition import CompositionRequest, ResolvedComposition, resolve_composition
 from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.tasks.mixtures import is_mixture, members
 from adapter_transfer.tasks.task import Split, Task
 from adapter_transfer.training.recipes import recipes_for
 from adapter_transfer.training.settings import Phase, TrainingSettings, require_applicable, resolve_training
@@ -28,6 +29,7 @@ class CellBuilder:
     """Makes the runs of one backbone, precision and method.
 
     Attributes:
+        target: what is evaluated: the experiment's, or one that a control adds.
         declared: the backbone as the experiment names it.
         commit: kind, repository and revision on the Hub → commit.
         trial: what a search changes in the experiment's own settings; None leaves them.
@@ -35,6 +37,7 @@ class CellBuilder:
 
     experiment: Experiment
     reader: DataReader
+    target: Task
     declared: Backbone
     precision: Precision
     choice: MethodChoice
@@ -66,7 +69,7 @@ class CellBuilder:
         if intermediate == "none":
             lower = None
         else:
-            lower = self._training(TASKS[intermediate], "intermediate", "none", intermediate, seed, {}, "fresh")
+            lower = self._training(intermediate, "intermediate", "none", intermediate, seed, {}, "fresh")
             yield lower
         if composition == "alone":
             assert lower is not None, "resolve() refuses a cell without any training"
@@ -77,15 +80,15 @@ class CellBuilder:
         yield evaluation_of(trained, self._test_items)
 
     def _target(self, lower: RunSpec | None, composition: ResolvedComposition, intermediate: str, seed: int) -> RunSpec:
-        target = self.experiment.evaluated_task
+        target = self.target
         parents = {} if lower is None else {"intermediate": lower.id}
-        carries = lower is not None and self.experiment.head == "carry" and heads_fit(TASKS[intermediate], target)
+        carries = lower is not None and self.experiment.head == "carry" and heads_fit(intermediate, target)
         head: HeadStart = "carry" if carries else "fresh"
-        return self._training(target, "target", composition, intermediate, seed, parents, head)
+        return self._training(target.name, "target", composition, intermediate, seed, parents, head)
 
     def _training(
         self,
-        task: Task,
+        task: str,
         phase: Literal["intermediate", "target"],
         composition: ResolvedComposition,
         intermediate: str,
@@ -103,18 +106,18 @@ class CellBuilder:
             method_settings=self._method_settings,
             composition=composition,
             intermediate=intermediate,
-            task=task.name,
-            target=task.name if phase == "target" else None,
+            task=task,
+            target=task if phase == "target" else None,
             seed=seed,
             head=head,
             training=self.training_settings(task, phase),
-            data=self.reader.training_refs(task),
+            data=self.reader.training_refs(members(task)),
             parents=parents,
             tokenizer_data=self._tokenizer_data,
             vocabulary=self._read_splits if self._trims_vocabulary else (),
         )
 
-    def training_settings(self, task: Task, phase: Phase) -> TrainingSettings:
+    def training_settings(self, task: str, phase: Phase) -> TrainingSettings:
         """Hyper-parameters of a phase: shipped values, then the experiment's rules, then the trial's.
 
         Raises:
@@ -122,13 +125,11 @@ class CellBuilder:
             precision or method has no use for a setting.
         """
         method, backbone = self.choice.name, self.declaration.name
-        recipes = recipes_for(phase=phase, method=method, backbone=backbone, task=task.name)
+        recipes = recipes_for(phase=phase, method=method, backbone=backbone, task=task)
         rules = (*(recipe.rule for recipe in recipes), *self.experiment.rules)
         tune = self.experiment.tune
         changes = self.trial.changes() if self.trial is not None and tune is not None and phase in tune.phases else {}
-        settings = resolve_training(
-            rules, phase=phase, method=method, backbone=backbone, task=task.name, changes=changes
-        )
+        settings = resolve_training(rules, phase=phase, method=method, backbone=backbone, task=task, changes=changes)
         require_applicable(settings, method_kind=self.choice.method.kind, precision=self.precision)
         longest = self.declaration.max_length
         if settings.max_length > longest:
@@ -151,10 +152,10 @@ class CellBuilder:
         method.check(self._method_settings, int(self.declaration.known_fields()["hidden_size"]))
 
     def _resolve_alone(self, intermediate: str) -> ResolvedComposition:
-        target = self.experiment.evaluated_task
+        target = self.target
         if intermediate == "none":
             raise ImpossibleError("without an intermediate and without a target nothing is trained")
-        if not heads_fit(TASKS[intermediate], target):
+        if not heads_fit(intermediate, target):
             raise ImpossibleError(
                 f"the head of {intermediate!r} means something else than one of {target.name!r}, so it cannot answer "
                 "it; an intermediate of the same kind (multiple choice) can"
@@ -167,13 +168,16 @@ class CellBuilder:
 
     @cached_property
     def _test_items(self) -> tuple[SplitRef, ...]:
-        task = self.experiment.evaluated_task
-        return tuple(self.reader.ref(task, "test", language) for language in self.experiment.evaluated_languages)
+        languages = self.experiment.evaluated_languages
+        return tuple(self.reader.ref(self.target, "test", language) for language in languages)
 
     @cached_property
     def _tokenizer_data(self) -> tuple[SplitRef, ...]:
-        # A tokenizer of our own is trained on everything that the experiment reads.
-        return self._read_splits if self.declaration.trains_tokenizer else ()
+        # A tokenizer of our own is trained on everything that the experiment reads, but for controls: these have no
+        # text of their own, and with or without them the runs beside them are the same.
+        if not self.declaration.trains_tokenizer:
+            return ()
+        return tuple(self.reader.ref(*split) for split in tokenizer_splits(self.experiment))
 
     @cached_property
     def _read_splits(self) -> tuple[SplitRef, ...]:
@@ -192,16 +196,38 @@ class CellBuilder:
 
 def experiment_splits(experiment: Experiment) -> Iterator[tuple[Task, Split, str]]:
     """Task, split and language of everything that an experiment reads, in a fixed order."""
-    trained = [TASKS[name] for name in sorted(name for name in experiment.intermediates if name != "none")]
+    return _splits(experiment, trained_tasks(experiment.all_intermediates), experiment.targets)
+
+
+def tokenizer_splits(experiment: Experiment) -> Iterator[tuple[Task, Split, str]]:
+    """What a tokenizer of our own is trained on, likewise: of a control, the text of what it is made of."""
+    trained = (TASKS[task.base.name] for task in trained_tasks(experiment.intermediates))
+    return _splits(experiment, trained, [TASKS[experiment.evaluated_task.base.name]])
+
+
+def trained_tasks(intermediates: Iterable[str]) -> tuple[Task, ...]:
+    """The tasks of intermediates, in the order of these names."""
+    return tuple(task for name in sorted(intermediates) if name != "none" for task in members(name))
+
+
+def _splits(
+    experiment: Experiment, trained: Iterable[Task], targets: Sequence[Task]
+) -> Iterator[tuple[Task, Split, str]]:
+    tasks = {task.name: task for task in trained}
     if experiment.target != NO_TARGET:
-        trained.append(experiment.evaluated_task)
-    for task in trained:
+        tasks |= {task.name: task for task in targets}
+    for task in tasks.values():
         yield from ((task, split, TRAINING_LANGUAGE) for split in TRAINING_SPLITS)
-    for code in sorted(experiment.evaluated_languages):
-        yield experiment.evaluated_task, "test", code
+    for task in targets:
+        yield from ((task, "test", code) for code in sorted(experiment.evaluated_languages))
 
 
-def heads_fit(intermediate: Task, target: Task) -> bool:
-    """Whether a head's weights mean the same in both tasks: its kind and, for classes, the labels agree."""
-    one, other = intermediate.format, target.format
+def heads_fit(intermediate: str, target: Task) -> bool:
+    """Whether a head's weights mean the same in both tasks: its kind and, for classes, the labels agree.
+
+    A mixture has several heads; which of them should go on would be a choice of ours, so none does.
+    """
+    if is_mixture(intermediate):
+        return False
+    one, other = TASKS[intermediate].format, target.format
     return one.head_type == other.head_type and (one.logits_per_row == 1 or one == other)

@@ -18,8 +18,7 @@ from adapter_transfer.experiments.demands import Demand, demand
 from adapter_transfer.experiments.estimates import Estimates
 from adapter_transfer.experiments.rates import Rates
 from adapter_transfer.experiments.runs import RunSpec
-from adapter_transfer.experiments.tokens import TokenTables
-from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.experiments.tokens import MOST_EXAMPLES, TokenTables
 from adapter_transfer.training.memory import MemoryEstimate, Workload, trained_parameters
 
 _BYTES_OF_FP32 = 4
@@ -51,10 +50,10 @@ class RunCost:
     Attributes:
         trained_parameters: head included, and the whole table where it trains, trimmed or not; 0 for an evaluation.
         total_parameters: of the backbone as it is published.
-        memory: of an NVIDIA card.
+        memory: of an NVIDIA card; of a mixture, with the task that takes most.
         flops: of the whole run.
         fits: whether the card holds it; None where none is named.
-        disk_bytes: that stay: artifact and predictions.
+        disk_bytes: that stay: artifact (body or adapters, and every head) and predictions, roughly.
         checkpoint_bytes: that come on top while it trains.
         seconds: None where no rate is known.
         demand: what all of this follows from.
@@ -89,6 +88,7 @@ class RunCost:
                 "longest_row": self.demand.longest,
                 "num_kept": self.demand.num_kept if self.demand.spec.vocabulary else None,
                 "counted_by": self.demand.basis,
+                "is_seen_whole": self.demand.is_seen_whole,
             },
             "advice": None if self.advice is None else str(self.advice),
         }
@@ -159,6 +159,7 @@ def total_cost(costs: Mapping[str, RunCost]) -> TotalCost:
 
 def how_counted(costs: Iterable[RunCost]) -> str:
     """How tokens were counted, where that was not exact; empty where it was."""
+    costs = list(costs)
     bases = {cost.demand.basis for cost in costs}
     told = []
     if "bytes" in bases:
@@ -168,21 +169,28 @@ def how_counted(costs: Iterable[RunCost]) -> str:
         )
     if "sample" in bases:
         told.append("those of an even sample where a split is large")
-    return f"Tokens are {'; '.join(told)}." if told else ""
+    sentences = [f"Tokens are {'; '.join(told)}."] if told else []
+    if not all(cost.demand.is_seen_whole for cost in costs):
+        sentences.append(
+            f"Of a split with more than {MOST_EXAMPLES:,} examples not every text is looked at: its longest row is "
+            "taken to be as long as max_length allows, and at least so many rows of a trimmed table are kept."
+        )
+    return " ".join(sentences)
 
 
 def _cost(found: Demand, estimates: Estimates, conditions: Conditions) -> RunCost:
-    spec, workload = found.spec, found.workload()
-    memory, flops, rate = estimates.memory(workload), estimates.flops(found), conditions.rates.of(spec)
+    spec, workloads = found.spec, found.workloads()
+    memory = max(map(estimates.memory, workloads), key=lambda estimate: estimate.total)
+    flops, rate = estimates.flops(found), conditions.rates.of(spec)
     capacity = conditions.memory_bytes
-    artifact, checkpoint = _disk(found, workload, memory)
+    artifact, checkpoint = _disk(found, workloads[0], memory)
     return RunCost(
-        trained_parameters=_trained(found, workload) if found.is_training else 0,
+        trained_parameters=_trained(found, workloads[0]) if found.is_training else 0,
         total_parameters=spec.declaration.parameters().total,
         memory=memory,
         flops=flops,
         fits=None if capacity is None else memory.total <= capacity,
-        disk_bytes=artifact,
+        disk_bytes=artifact + sum(task.prediction_bytes for task in found.tasks),
         checkpoint_bytes=checkpoint,
         seconds=None if rate is None else flops / rate,
         demand=found,
@@ -190,11 +198,14 @@ def _cost(found: Demand, estimates: Estimates, conditions: Conditions) -> RunCos
 
 
 def _disk(found: Demand, workload: Workload, memory: MemoryEstimate) -> tuple[int, int]:
-    """Bytes that stay and bytes of checkpoints."""
+    """Bytes of the artifact and of checkpoints.
+
+    Args:
+        workload: of any of its tasks: each has all heads.
+    """
     spec = found.spec
-    num_answers = TASKS[spec.task].format.num_answers
     if not found.is_training:
-        return _BYTES_OF_FP32 * num_answers * sum(ref.num_examples for ref in spec.data), 0
+        return 0, 0
     width = 2 if spec.training.master_weights == "bf16" else _BYTES_OF_FP32
     copies = 2 if spec.training.select == "best" else 1
     checkpoint = _CHECKPOINTS * (copies * width * trained_parameters(workload) + memory.optimizer)

@@ -5,21 +5,31 @@ No torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from typing import Any, Literal
 
+from adapter_transfer.backbones.encoder_tape import HeadShape
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.experiments.data import SplitRef
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.runs import RunSpec
-from adapter_transfer.experiments.tokens import Basis, PaddedTokens, SplitTokens, TokenTables
-from adapter_transfer.experiments.tokens import evaluation_tokens as tokens_of_evaluation
-from adapter_transfer.experiments.tokens import training_tokens as tokens_of_training
+from adapter_transfer.experiments.tokens import (
+    NO_TOKENS,
+    Basis,
+    CutTokens,
+    PaddedTokens,
+    TokenTables,
+    evaluation_tokens,
+    is_seen_whole,
+    training_tokens,
+)
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.composition import COMPOSITIONS
-from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.tasks.formats import Cutting, Format
 from adapter_transfer.training.memory import Workload, largest_micro_batch
+from adapter_transfer.training.mixing import mixture_size, sampling_shares
 from adapter_transfer.training.settings import TrainingSettings
 
 
@@ -40,55 +50,91 @@ class Change:
 
 NO_CHANGE = Change()
 
+_BYTES_OF_FP32 = 4
+_BYTES_OF_ID = 16
+_BYTES_OF_SPANS = 72
+"""Right answers, the one that was given, the best span and its score (88 with the id, of SQuAD 2.0's questions)."""
+
+
+@dataclass(frozen=True)
+class TaskDemand:
+    """What one task of a run asks for; there are several in a mixture.
+
+    Attributes:
+        head: that answers it.
+        rows_each: rows that stay together, where all examples have as many; else 1.
+        largest_example: rows of the largest example that stay together.
+        step_rows: rows of a step that has the largest examples; of an evaluation, rows in all languages.
+        longest: tokens of its longest row, after cutting.
+        trained: padded tokens of the whole training; none in an evaluation.
+        evaluated: padded tokens of all passes without gradients (validations, or the evaluation itself).
+        prediction_bytes: of the answers that are written, roughly.
+        basis: how tokens were counted.
+    """
+
+    head: HeadShape
+    rows_each: int
+    largest_example: int
+    step_rows: int
+    longest: int
+    trained: PaddedTokens
+    evaluated: PaddedTokens
+    prediction_bytes: int
+    basis: Basis
+
 
 @dataclass(frozen=True)
 class Demand:
     """What one run asks of a machine.
 
     Attributes:
-        longest: tokens of its longest row, after cutting.
-        num_examples: examples that are trained on; of an evaluation, rows in all languages.
-        trained: padded tokens of the whole training; none in an evaluation.
-        evaluated: padded tokens of all passes without gradients (validations, or the evaluation itself).
+        tasks: what each of its tasks asks for.
         num_kept: rows of the embedding table that the experiment's text needs, at most all.
-        basis: how tokens were counted.
+        is_seen_whole: whether every text was looked at; else the longest row is taken to be as long as rows may be, and
+            `num_kept` is at least so many.
         token_budget: that the machine is told; None leaves it to the run.
     """
 
     spec: RunSpec
-    longest: int
-    num_examples: int
-    trained: PaddedTokens
-    evaluated: PaddedTokens
+    tasks: tuple[TaskDemand, ...]
     num_kept: int
-    basis: Basis
+    is_seen_whole: bool = True
     token_budget: int | None = None
 
     @property
     def is_training(self) -> bool:
         return self.spec.phase != "evaluation"
 
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest row, after cutting."""
+        return max(task.longest for task in self.tasks)
+
+    @property
+    def trained(self) -> PaddedTokens:
+        """Padded tokens of the whole training."""
+        return reduce(PaddedTokens.plus, (task.trained for task in self.tasks))
+
+    @property
+    def evaluated(self) -> PaddedTokens:
+        """Padded tokens of all passes without gradients."""
+        return reduce(PaddedTokens.plus, (task.evaluated for task in self.tasks))
+
+    @property
+    def basis(self) -> Basis:
+        """How tokens were counted, where that was done worst."""
+        return _worst(task.basis for task in self.tasks)
+
     def budget(self, change: Change = NO_CHANGE) -> int:
         """Padded tokens in a micro-batch."""
         changed: int | None = change.training.get("token_budget")
         return changed or MachineSettings(token_budget=self.token_budget).micro_batch_tokens(self.spec.training)
 
-    def workload(self, change: Change = NO_CHANGE, device: Literal["cuda", "cpu"] = "cuda") -> Workload:
-        """The run as far as memory and arithmetic depend on it."""
+    def workloads(self, change: Change = NO_CHANGE, device: Literal["cuda", "cpu"] = "cuda") -> tuple[Workload, ...]:
+        """The run as far as memory and arithmetic depend on it, for each of its tasks: one works at a time."""
         spec = self.spec
         training = _changed(spec.training, change)
         is_full = METHODS[spec.method].kind == "full"
-        task = TASKS[spec.task].format
-        rows_each = task.rows_per_example if self.is_training else 1
-        batch_size = min(training.batch_size, self.num_examples) if self.is_training else self.num_examples
-        # Updated inside the backward pass, a step is one micro-batch, whatever the budget; an evaluation has no steps.
-        is_whole = self.is_training and training.updates_in_backward
-        rows, length = largest_micro_batch(
-            length=self.longest,
-            rows_each=rows_each,
-            batch_size=batch_size,
-            token_budget=None if is_whole else self.budget(change),
-        )
         fields = spec.declaration.known_fields()
         if spec.vocabulary or change.trims:
             # A table that trains has one row more, which shows what weight decay has done to the others (`trimming`).
@@ -97,20 +143,42 @@ class Demand:
         composition = COMPOSITIONS[spec.composition]
         is_composed = composition.keeps_lower and spec.phase != "intermediate"
         num_trained = 2 if is_composed and composition.trains_lower else 1
-        return Workload(
+        heads = [task.head for task in self.tasks]
+        common = partial(
+            Workload,
             fields=fields,
             precision=change.precision or spec.precision,
             method=spec.method,
             method_settings=spec.method_settings,
             training=training,
-            rows=rows,
-            length=length,
             num_adapters=2 if is_composed else 1,
             num_trained_adapters=num_trained if self.is_training else 0,
-            accumulates=self.is_training and rows < batch_size * rows_each,
             device=device,
             is_training=self.is_training,
-            num_logits=task.logits_per_row,
+        )
+        found = []
+        for index, task in enumerate(self.tasks):
+            rows, length = self._micro_batch(task, training, change)
+            found.append(
+                common(
+                    rows=rows,
+                    length=length,
+                    accumulates=self.is_training and rows < task.step_rows,
+                    head=task.head,
+                    other_heads=(*heads[:index], *heads[index + 1 :]),
+                )
+            )
+        return tuple(found)
+
+    def _micro_batch(self, task: TaskDemand, training: TrainingSettings, change: Change) -> tuple[int, int]:
+        # Updated inside the backward pass, a step is one micro-batch, whatever the budget; an evaluation has no steps.
+        is_whole = self.is_training and training.updates_in_backward
+        return largest_micro_batch(
+            length=task.longest,
+            rows_each=task.rows_each,
+            batch_size=task.step_rows // task.rows_each,
+            token_budget=None if is_whole else self.budget(change),
+            largest_example=task.largest_example,
         )
 
 
@@ -126,52 +194,91 @@ def demand(
     Raises:
         DataError: if data, tokenizer or configuration cannot be read.
     """
-    kept = tables.num_kept(spec, spec.vocabulary or read or spec.data)
+    vocabulary = tuple(spec.vocabulary or read or spec.data)
+    kept = tables.num_kept(spec, vocabulary)
     rows = int(spec.declaration.known_fields()["vocab_size"])
-    of = _of_evaluation if spec.phase == "evaluation" else _of_training
-    return of(spec, tables, min(kept, rows), MachineSettings(token_budget=token_budget))
+    machine = MachineSettings(token_budget=token_budget)
+    cut = _cut(spec, tables)
+    budget = machine.micro_batch_tokens(spec.training)
+    tasks = _of_evaluation(spec, cut, budget) if spec.phase == "evaluation" else _of_training(spec, cut, budget)
+    is_whole = all(is_seen_whole(ref) for ref in (*vocabulary, *spec.data))
+    return Demand(spec, tasks, min(kept, rows), is_whole, token_budget)
 
 
-def _of_evaluation(spec: RunSpec, tables: TokenTables, num_kept: int, machine: MachineSettings) -> Demand:
-    splits = [tables.split(spec, ref) for ref in spec.data]
-    longest = min(max(split.longest for split in splits), spec.training.max_length)
-    num_rows = sum(split.num_examples * split.lengths.shape[1] for split in splits)
-    tokens = tokens_of_evaluation(
-        splits, max_length=spec.training.max_length, token_budget=machine.micro_batch_tokens(spec.training)
-    )
-    basis = _worst(splits)
-    return Demand(spec, longest, num_rows, PaddedTokens(0, 0), tokens, num_kept, basis, machine.token_budget)
-
-
-def _of_training(spec: RunSpec, tables: TokenTables, num_kept: int, machine: MachineSettings) -> Demand:
+def _cut(spec: RunSpec, tables: TokenTables) -> list[CutTokens]:
+    """Each split that the run reads, as it reads it."""
     settings = spec.training
-    train, validation = (
-        tables.split(spec, ref, most) for ref, most in zip(spec.data, (settings.max_train_examples, None), strict=True)
+    most = {"train": settings.max_train_examples}
+    cutting = Cutting(settings.max_length, settings.doc_stride)
+    return [tables.split(spec, ref, most.get(ref.split)).cut(cutting) for ref in spec.data]
+
+
+def _of_evaluation(spec: RunSpec, splits: Sequence[CutTokens], budget: int) -> tuple[TaskDemand, ...]:
+    head = _head(spec.formats[0])
+    return (
+        TaskDemand(
+            head=head,
+            rows_each=1,
+            largest_example=1,
+            step_rows=sum(split.num_rows for split in splits),
+            longest=max(split.longest for split in splits),
+            trained=NO_TOKENS,
+            evaluated=evaluation_tokens(splits, token_budget=budget),
+            prediction_bytes=sum(_prediction_bytes(head, split) for split in splits),
+            basis=_worst(split.basis for split in splits),
+        ),
     )
-    longest = min(max(train.longest, validation.longest), settings.max_length)
-    tokens = machine.micro_batch_tokens(settings)
-    epoch = tokens_of_training(
-        train, max_length=settings.max_length, batch_size=settings.batch_size, token_budget=tokens
-    )
-    num_epochs = settings.num_steps(train.num_examples) / settings.steps_per_epoch(train.num_examples)
-    once = tokens_of_evaluation([validation], max_length=settings.max_length, token_budget=tokens)
-    num_validations = len(settings.validation_steps(train.num_examples)) + 1  # one is of the weights that are kept
-    return Demand(
-        spec=spec,
-        longest=longest,
-        num_examples=train.num_examples,
-        trained=epoch.times(num_epochs),
-        evaluated=once.times(num_validations),
-        num_kept=num_kept,
-        basis=_worst([train, validation]),
-        token_budget=machine.token_budget,
-    )
+
+
+def _of_training(spec: RunSpec, splits: Sequence[CutTokens], budget: int) -> tuple[TaskDemand, ...]:
+    settings, trains = spec.training, splits[::2]
+    sizes = [train.num_examples for train in trains]
+    num_examples = mixture_size(sizes, settings)
+    num_steps = settings.num_steps(num_examples)
+    num_validations = len(settings.validation_steps(num_examples)) + 1  # one is of the weights that are kept
+    shares = sampling_shares(sizes, settings).tolist()
+    found = []
+    for format, share, train, validation in zip(spec.formats, shares, trains, splits[1::2], strict=True):
+        head = _head(format)
+        epoch = training_tokens(train, batch_size=settings.batch_size, token_budget=budget)
+        num_epochs = share * num_steps / settings.steps_per_epoch(train.num_examples)
+        once = evaluation_tokens([validation], token_budget=budget)
+        found.append(
+            TaskDemand(
+                head=head,
+                rows_each=format.rows_per_example or 1,
+                largest_example=int(train.most_rows[0]),
+                step_rows=int(train.most_rows[: min(settings.batch_size, train.num_examples)].sum()),
+                longest=max(train.longest, validation.longest),
+                trained=epoch.times(num_epochs),
+                evaluated=once.times(num_validations),
+                prediction_bytes=_prediction_bytes(head, validation),
+                basis=_worst([train.basis, validation.basis]),
+            )
+        )
+    return tuple(found)
+
+
+def _head(format: Format) -> HeadShape:
+    return HeadShape(format.logits_per_row, format.label_level)
+
+
+def _prediction_bytes(head: HeadShape, split: CutTokens) -> int:
+    """Of an example's id; and of a row's logits, of what is answered to a question, or of two tags a token."""
+    share = split.num_examples / len(split.rows.num_rows)
+    sizes = {
+        "example": _BYTES_OF_FP32 * head.num_logits * split.num_rows,
+        "row": _BYTES_OF_SPANS * split.num_examples,
+        # As numbers of their tags, which is how parquet keeps texts that repeat; words are no more than tokens.
+        "token": 2 * max(1, head.num_logits - 1).bit_length() / 8 * share * float(split.rows.lengths.sum()),
+    }
+    return _BYTES_OF_ID * split.num_examples + round(sizes[head.label_level])
 
 
 def _changed(training: TrainingSettings, change: Change) -> TrainingSettings:
     return training.model_copy(update=dict(change.training)) if change.training else training
 
 
-def _worst(splits: Iterable[SplitTokens]) -> Basis:
+def _worst(bases: Iterable[Basis]) -> Basis:
     order: tuple[Basis, ...] = ("tokenizer", "sample", "bytes")
-    return max((split.basis for split in splits), key=order.index)
+    return max(bases, key=order.index)

@@ -32,13 +32,16 @@ class Estimates:
 
     def flops(self, demand: Demand) -> float:
         """Floating-point operations of a whole run, its validations included."""
-        workload = demand.workload()
-        total = self._of_pass(replace(workload, is_training=False), demand.evaluated)
-        return total + self._of_pass(workload, demand.trained) if demand.is_training else total
+        total = 0.0
+        for task, workload in zip(demand.tasks, demand.workloads(), strict=True):
+            total += self._of_pass(replace(workload, is_training=False), task.evaluated)
+            if demand.is_training:
+                total += self._of_pass(workload, task.trained)
+        return total
 
     def _of_pass(self, workload: Workload, tokens: PaddedTokens) -> float:
         length = max(1, round(tokens.mean_length))
-        key = _key(replace(workload, rows=1, length=length, accumulates=False)), length
+        key = _key(replace(workload, rows=1, length=length, accumulates=False, other_heads=())), length
         if key not in self._flops:
             count = training_flops if workload.is_training else evaluation_flops
             self._flops[key] = count(workload, num_tokens=1, mean_length=length)

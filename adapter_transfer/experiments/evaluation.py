@@ -48,7 +48,7 @@ def evaluation_plan(store: Store, run_id: str, languages: Sequence[str] = (), so
     question_field = reading.question_field if reading is not None else "repaired"
     found = _pinned(sources or Sources(), seen)
     refs = [make_ref(task, "test", code, task.splits["test"], question_field, found) for code in codes]
-    require_no_leak(seen, refs, found.data_dir)
+    require_no_leak(seen, refs, found.data_dir, found.cache)
     spec = evaluation_of(trained, refs)
     notes = data_notes(refs)
     return Plan(f"evaluation of {run_id[:12]}", (planned_run(store, spec),), (), notes=notes)

@@ -16,14 +16,19 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class RunAdvanced:
-    """Steps (training) or rows (evaluation) done of a run."""
+    """Steps (training) or rows (evaluation) done of a run.
+
+    Attributes:
+        doing: what is counted where it is neither: `tokenizing anli`, say.
+    """
 
     run_id: str
     worker: int
     done: int
     total: int
     loss: float | None = None
-    validation_accuracy: float | None = None
+    validation_score: float | None = None
+    doing: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from adapter_transfer.backbones.zoo import BACKBONES, Precision
 from adapter_transfer.config import Settings, one_of
-from adapter_transfer.errors import ConfigError
+from adapter_transfer.errors import AdapterTransferError, ConfigError
 from adapter_transfer.experiments.choices import BackboneChoice, WrittenBackbone, WrittenMethod, distinct
+from adapter_transfer.experiments.controls import control_intermediates, control_problems, control_targets
 from adapter_transfer.experiments.tune import Tune
 from adapter_transfer.languages import expand_languages
 from adapter_transfer.methods.composition import CompositionRequest
 from adapter_transfer.registry import unknown_name_message
 from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.tasks.controls import Control, UnknownControlError
+from adapter_transfer.tasks.copa import XCOPA_BALANCED_COPA
+from adapter_transfer.tasks.mixtures import check_mixture, members
 from adapter_transfer.tasks.reading import QuestionField
 from adapter_transfer.tasks.task import Split, Task
 from adapter_transfer.training.settings import RuleBase, TrainingRule
@@ -26,10 +30,37 @@ TARGET_TASKS = {name: task for name, task in TASKS.items() if "target" in task.r
 # The report of an experiment lies in the store under its name, beside these.
 RESERVED_NAMES = ("runs", "cache", "trackers")
 
-IntermediateName = Annotated[str, one_of("intermediate task", ["none", *INTERMEDIATE_TASKS])]
+
+def _check_intermediate(name: str) -> str:
+    return name if name == NO_INTERMEDIATE else check_mixture(name)
+
+
+def _check_evaluated(name: str) -> str:
+    return _target_among(TARGET_TASKS, name)
+
+
+def _check_target(name: str) -> str:
+    return name if name == NO_TARGET else _target_among([NO_TARGET, *TARGET_TASKS], name)
+
+
+def _target_among(listed: Collection[str], name: str) -> str:
+    """The name of a target: one that is listed, or a control that is made of one."""
+    try:
+        is_target = name in listed or "target" in TASKS[name].roles
+    except UnknownControlError as error:
+        raise ValueError(str(error)) from None
+    except AdapterTransferError:
+        is_target = False
+    if not is_target:
+        raise ValueError(unknown_name_message("target task", name, listed))
+    return name
+
+
+NO_INTERMEDIATE = "none"
+IntermediateName = Annotated[str, AfterValidator(_check_intermediate)]
 NO_TARGET = "none"
-TargetName = Annotated[str, one_of("target task", [NO_TARGET, *TARGET_TASKS])]
-EvaluatedName = Annotated[str, one_of("target task", TARGET_TASKS)]
+TargetName = Annotated[str, AfterValidator(_check_target)]
+EvaluatedName = Annotated[str, AfterValidator(_check_evaluated)]
 TaskName = Annotated[str, one_of("task", TASKS)]
 
 
@@ -52,7 +83,8 @@ class Experiment(Settings):
     methods: tuple[WrittenMethod, ...] = Field(min_length=1)
     """How a phase changes the backbone (`ls methods`)."""
     intermediates: Annotated[tuple[IntermediateName, ...], Field(min_length=1), AfterValidator(distinct)]
-    """English tasks trained before the target; `none` is the baseline that gains are measured against."""
+    """English tasks trained before the target, several together where `+` stands between them (`mnli+squad1`, or
+    `multi` for all of the paper's); `none` is the baseline that gains are measured against."""
     compositions: Annotated[tuple[CompositionRequest, ...], Field(min_length=1), AfterValidator(distinct)] = ("auto",)
     """How the target's adapter meets the intermediate's; `auto` takes what is exact for the method."""
     target: TargetName
@@ -60,6 +92,9 @@ class Experiment(Settings):
     intermediate alone, with its own head, on `evaluate`."""
     evaluate: EvaluatedName | None = None
     """With `target: none`, the task whose test items are answered."""
+    controls: Annotated[tuple[Control, ...], AfterValidator(distinct)] = ()
+    """What tells a gain by what an intermediate teaches from a gain by something else: `shuffled-labels` and
+    `real-or-shuffled` are further intermediates, `choices-only` and `balanced-copa` further targets."""
     languages: Annotated[tuple[str, ...], AfterValidator(_check_languages)] | None = None
     """Evaluated languages, as codes or names of sets; without it, every language of the target's test split."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(distinct)]
@@ -96,6 +131,12 @@ class Experiment(Settings):
         named = dict.fromkeys(rule.when.backbone for rule in self.rules if rule.when.backbone is not None)
         problems += [unknown_name_message("backbone", name, known) for name in named if name not in known]
         problems += list(self._split_problems())
+        problems += control_problems(
+            self.controls,
+            self.intermediates,
+            self.evaluated_task.name,
+            is_trained=self.target != NO_TARGET,
+        )
         if self.tune is not None:
             problems += self._tune_problems(self.tune)
         test_languages = self.evaluated_task.languages["test"]
@@ -120,6 +161,11 @@ class Experiment(Settings):
                 TASKS[name].check_splits(mapping)
             except ConfigError as error:
                 yield from (f"splits: {problem}" for problem in error.problems)
+            if XCOPA_BALANCED_COPA.base.name == name and "train" in mapping and "balanced-copa" in self.controls:
+                yield (
+                    f"splits: {name}: train: {mapping['train']} would take the place of Balanced COPA in the control "
+                    "balanced-copa, too; leave one of them out"
+                )
 
     def _tune_problems(self, tune: Tune) -> list[str]:
         problems = tune.problems(list(self.method_names))
@@ -157,6 +203,19 @@ class Experiment(Settings):
         return TASKS[self.evaluate if self.evaluate is not None else self.target]
 
     @property
+    def targets(self) -> tuple[Task, ...]:
+        """The evaluated task, then those that controls add; all are evaluated in the same languages."""
+        return (
+            self.evaluated_task,
+            *(TASKS[name] for name in control_targets(self.controls, self.evaluated_task.name)),
+        )
+
+    @property
+    def all_intermediates(self) -> tuple[str, ...]:
+        """The intermediates, then those that controls add."""
+        return (*self.intermediates, *control_intermediates(self.controls, self.intermediates))
+
+    @property
     def evaluated_languages(self) -> tuple[str, ...]:
         """Codes of the languages that are evaluated."""
         return self.evaluated_task.languages["test"] if self.languages is None else self.languages
@@ -164,7 +223,8 @@ class Experiment(Settings):
     @property
     def uses_sandbox(self) -> bool:
         """Whether any backbone or task is the sandbox's, so that nothing here is evidence about published models."""
-        tasks = [self.evaluated_task, *(TASKS[name] for name in self.intermediates if name != "none")]
+        trained = [task for name in self.intermediates if name != NO_INTERMEDIATE for task in members(name)]
+        tasks = [self.evaluated_task, *trained]
         return bool(self.sandbox_backbones) or any(task.is_sandbox for task in tasks)
 
     @property
@@ -173,6 +233,6 @@ class Experiment(Settings):
         return tuple(choice.name for choice in self.backbones if choice.is_sandbox)
 
     @property
-    def controls(self) -> tuple[str, ...]:
+    def random_backbones(self) -> tuple[str, ...]:
         """Backbones with random weights: in every table, but not part of the finding."""
         return tuple(choice.name for choice in self.backbones if choice.is_random)

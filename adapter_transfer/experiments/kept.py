@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,25 @@ from adapter_transfer.experiments.cells import experiment_splits
 from adapter_transfer.experiments.data import DataReader, Sources, SplitRef, examples_of
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.runs import RunSpec
+from adapter_transfer.tasks.stored_examples import ExampleCache
 
 _FOLDER = "vocabulary"
 _ATTEMPT_FOLDER = "trimmed-"
 _ATTEMPT_FILE = "kept.json"
 _SEGMENTS_AT_ONCE = 4096
+_SEGMENTS_REMEMBERED = 200_000
 
 logger = logging.getLogger(__name__)
 
 
-def kept_for_run(spec: RunSpec, tokenizer: Any, *, cache_dir: Path, data_dir: Path | None) -> KeptTokens | None:
+def kept_for_run(
+    spec: RunSpec,
+    tokenizer: Any,
+    *,
+    cache_dir: Path,
+    data_dir: Path | None,
+    examples: ExampleCache | None = None,
+) -> KeptTokens | None:
     """The kept tokens of a run's experiment; None where its table stays whole.
 
     It stays whole, too, where a split that the run itself may not even read cannot be read (any more): a run needs its
@@ -42,11 +52,13 @@ def kept_for_run(spec: RunSpec, tokenizer: Any, *, cache_dir: Path, data_dir: Pa
     Args:
         cache_dir: of the store.
         data_dir: folder of published files; None takes data from the Hub's cache.
+        examples: where the examples of large splits are kept.
     """
     if not spec.vocabulary:
         return None
     try:
-        kept = _kept(spec.declaration, spec.backbone_digest, spec.vocabulary, tokenizer, cache_dir, data_dir)
+        texts = _Texts(spec.vocabulary, data_dir, examples)
+        kept = _kept(spec.declaration, spec.backbone_digest, texts, tokenizer, cache_dir)
         return None if kept.is_whole else kept
     except DataError as error:
         logger.warning("the embedding table of run %s stays whole: %s", spec.id, error)
@@ -70,7 +82,8 @@ def kept_for_experiment(
     reader.require_readable(splits)
     refs = [reader.ref(*split) for split in splits]
     tokenizer = load_tokenizer(declaration)
-    return _kept(declaration, declaration.digest(), refs, tokenizer, cache_dir, sources.data_dir)
+    texts = _Texts(refs, sources.data_dir, sources.cache)
+    return _kept(declaration, declaration.digest(), texts, tokenizer, cache_dir)
 
 
 def of_attempt(
@@ -104,20 +117,22 @@ def _attempt_name(kept: KeptTokens) -> str:
     return f"{_ATTEMPT_FOLDER}{kept.digest[:16]}"
 
 
-def _kept(
-    declaration: Backbone,
-    backbone_digest: str,
-    refs: Iterable[SplitRef],
-    tokenizer: Any,
-    cache_dir: Path,
-    data_dir: Path | None,
-) -> KeptTokens:
-    distinct = {ref.digest: ref for ref in refs}
+@dataclass(frozen=True)
+class _Texts:
+    """Splits whose texts are asked for, and where they are found."""
+
+    refs: Sequence[SplitRef]
+    data_dir: Path | None
+    examples: ExampleCache | None
+
+
+def _kept(declaration: Backbone, backbone_digest: str, texts: _Texts, tokenizer: Any, cache_dir: Path) -> KeptTokens:
+    distinct = {ref.digest: ref for ref in texts.refs}
     num_rows = len(tokenizer) if declaration.trains_tokenizer else int(declaration.known_fields()["vocab_size"])
     path = cache_dir / _FOLDER / f"{digest([backbone_digest, sorted(distinct)])[:32]}.json"
     kept = _read(path) if path.exists() else None
     if kept is None or kept.num_rows != num_rows:
-        tokens = _tokens_of(_segments(distinct.values(), data_dir), tokenizer)
+        tokens = _tokens_of(_segments(replace(texts, refs=tuple(distinct.values()))), tokenizer)
         padding_id = int(declaration.known_fields()["pad_token_id"])
         kept = keep_tokens(tokens, num_rows=num_rows, padding_id=padding_id)
         _write(path, kept)
@@ -125,16 +140,19 @@ def _kept(
     return kept
 
 
-def _segments(refs: Iterable[SplitRef], data_dir: Path | None) -> Iterator[str]:
-    """Every distinct segment of text."""
+def _segments(texts: _Texts) -> Iterator[str]:
+    """Every segment of text; one that stands there again, not far behind, is left out."""
     seen: set[str] = set()
-    for ref in refs:
-        examples = examples_of(ref, data_dir)
+    for ref in texts.refs:
+        examples = examples_of(ref, texts.data_dir, texts.examples)
         if examples.digest != ref.digest:
             raise DataError(f"{ref.name} has changed since the plan was made")
         for example in examples.examples:
             for segment in (segment for row in example.rows for segment in row if segment is not None):
                 if segment not in seen:
+                    # Two million sentences would be half a gigabyte; one that is tokenized twice changes nothing.
+                    if len(seen) >= _SEGMENTS_REMEMBERED:
+                        seen.clear()
                     seen.add(segment)
                     yield segment
 

@@ -18,6 +18,7 @@ from adapter_transfer.experiments.store import Store
 from adapter_transfer.experiments.tune import Tune
 from adapter_transfer.experiments.tuning import Selection, search_cell
 from adapter_transfer.methods.composition import CompositionRequest
+from adapter_transfer.tasks.controls import CONTROLS, control_of
 
 PlanStatus = Literal["done", "failed", "partial", "damaged", "todo", "impossible"]
 
@@ -150,11 +151,12 @@ def make_plan(experiment: Experiment, store: Store | None = None, sources: Sourc
     for backbone in experiment.backbones:
         declared = backbone.declaration()
         for precision, choice in product(experiment.precisions_of(backbone), experiment.methods):
-            builder = CellBuilder(
-                experiment, drawing.reader, declared, precision, choice, drawing.sources.resolver.commit
-            )
-            for intermediate, request in product(experiment.intermediates, experiment.compositions):
-                drawing.add(builder, intermediate, request)
+            for target in experiment.targets:
+                builder = CellBuilder(
+                    experiment, drawing.reader, target, declared, precision, choice, drawing.sources.resolver.commit
+                )
+                for intermediate, request in product(experiment.all_intermediates, experiment.compositions):
+                    drawing.add(builder, intermediate, request)
     return drawing.plan()
 
 
@@ -193,7 +195,7 @@ class _Drawing:
                 method=builder.choice.name,
                 intermediate=intermediate,
                 composition=request,
-                target=self.experiment.evaluated_task.name,
+                target=builder.target.name,
                 reason=str(error),
             )
             self.impossible[cell] = None
@@ -234,10 +236,13 @@ class _Drawing:
         trained = [ref for spec in ordered if spec.phase != "evaluation" for ref in spec.data]
         tested = [ref for spec in ordered if spec.phase == "evaluation" for ref in spec.data]
         if not tested:  # a search is still on, and what it leads to is evaluated
-            task = self.experiment.evaluated_task
-            tested = [self.reader.ref(task, "test", code) for code in self.experiment.evaluated_languages]
+            tested = [
+                self.reader.ref(task, "test", code)
+                for task in self.experiment.targets
+                for code in self.experiment.evaluated_languages
+            ]
         trials = {trial.run: trial.changes for selection in self.selections for trial in selection.trials}
-        require_no_leak(trained, tested, self.sources.data_dir)
+        require_no_leak(trained, tested, self.sources.data_dir, self.sources.cache)
         return Plan(
             name=self.experiment.name,
             runs=tuple(
@@ -252,6 +257,7 @@ class _Drawing:
             notes=(
                 *data_notes([*trained, *tested]),
                 *dict.fromkeys(_shortened(ordered)),
+                *dict.fromkeys(_controls(ordered)),
             ),
             warnings=experiment_caveats(ordered, self.experiment.tune),
         )
@@ -259,9 +265,19 @@ class _Drawing:
 
 def _shortened(specs: Iterable[RunSpec]) -> Iterator[str]:
     for spec in specs:
-        most, there = spec.training.max_train_examples, spec.data[0].num_examples
-        if spec.phase != "evaluation" and most is not None and most < there:
-            yield f"{spec.task}: trained on the first {most:,} of {there:,} examples (max_train_examples)."
+        most = spec.training.max_train_examples
+        for ref in spec.data:
+            if most is not None and ref.split == "train" and most < ref.num_examples:
+                where = "" if ref.task == spec.task else f" in {spec.task}"
+                told = f"trained{where} on the first {most:,} of {ref.num_examples:,} examples (max_train_examples)"
+                yield f"{ref.task}: {told}."
+
+
+def _controls(specs: Iterable[RunSpec]) -> Iterator[str]:
+    for spec in specs:
+        kind = control_of(spec.task)
+        if kind is not None:
+            yield f"{spec.task} is a control: {CONTROLS[kind]}."
 
 
 def planned_run(store: Store | None, spec: RunSpec) -> PlannedRun:

@@ -7,7 +7,7 @@ import platform
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from adapter_transfer.backbones.zoo import Precision
@@ -95,5 +95,4 @@ def _rate(
     planned = demand(spec, tables, token_budget=machine["token_budget"])
     # It may have stopped early, and validated less, too.
     share = metrics.get("num_padded_tokens", planned.trained.num) / planned.trained.num
-    worked = replace(planned, trained=planned.trained.times(share), evaluated=planned.evaluated.times(share))
-    return (spec.backbone, spec.precision, spec.method), estimates.flops(worked) / seconds
+    return (spec.backbone, spec.precision, spec.method), share * estimates.flops(planned) / seconds

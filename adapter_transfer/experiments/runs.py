@@ -15,6 +15,9 @@ from adapter_transfer.backbones.zoo import BACKBONES, Backbone, Precision, backb
 from adapter_transfer.canonical import digest
 from adapter_transfer.experiments.data import SplitRef, refs_from_json, refs_to_json, texts_digest
 from adapter_transfer.methods.composition import ResolvedComposition
+from adapter_transfer.tasks.formats import Format
+from adapter_transfer.tasks.mixtures import members
+from adapter_transfer.tasks.task import Task
 from adapter_transfer.training.settings import TrainingSettings
 
 COMPUTATION_VERSION = 1
@@ -32,7 +35,7 @@ class RunSpec:
 
     Attributes:
         declaration: the backbone itself, its revisions resolved to commits: what a worker loads.
-        task: what is trained; for an evaluation, what is evaluated.
+        task: what is trained, a task or a mixture (see `tasks.mixtures`); for an evaluation, what is evaluated.
         intermediate: of the cell; an intermediate run's own task, or "none".
         composition: of the cell; "none" for an intermediate run and where there is no intermediate.
         head: whether the head starts from the intermediate's.
@@ -82,6 +85,17 @@ class RunSpec:
             "training": self.training.identity(),
             "seed": self.seed,
         }
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is trained or evaluated: one task, or those of a mixture."""
+        return members(self.task)
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The format of each task, with the labels that its training data tells."""
+        labels = {ref.task: ref.labels for ref in self.data if ref.split == "train"}
+        return tuple(task.format.with_labels(labels.get(task.name, ())) for task in self.tasks)
 
     @property
     def texts_digest(self) -> str | None:

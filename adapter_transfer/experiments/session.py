@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import RunDirectory, Store
 from adapter_transfer.methods.attach import with_flexible_heads
 from adapter_transfer.methods.catalog import METHODS
-from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.encoding import EncodedExamples, encode, require_legible, take
-from adapter_transfer.training.loop import Progress
+from adapter_transfer.tasks.encoding import require_legible, take
+from adapter_transfer.tasks.formats import Cutting, EncodedExamples
+from adapter_transfer.tasks.stored_examples import LARGE_SPLIT, ExampleCache
+from adapter_transfer.tasks.stored_tokens import TokenCache
+from adapter_transfer.training.loop import FitTask, Progress
 from adapter_transfer.training.phases import PhasePaths, TrainingPhase, run_evaluation_phase, run_training_phase
 from adapter_transfer.training.runtime import Runtime, chosen_device, make_accelerator
 
@@ -37,10 +39,15 @@ _ENCODINGS_KEPT = 32
 
 @dataclass
 class Session:
-    """What a worker keeps from run to run: one model, tokenizers, encoded data, one accelerator."""
+    """What a worker keeps from run to run: one model, tokenizers, encoded data, one accelerator.
+
+    Attributes:
+        large_split: examples up to which a split is kept in memory, and not in the store's cache.
+    """
 
     store: Store
     settings: MachineSettings
+    large_split: int = LARGE_SPLIT
     _tokenizers: dict[str, Any] = field(default_factory=dict)
     _encodings: OrderedDict[tuple[str, ...], EncodedExamples] = field(default_factory=OrderedDict)
     _runtime: tuple[tuple[Any, ...], Runtime] | None = None
@@ -76,7 +83,7 @@ class Session:
     def _train(
         self, spec: RunSpec, directory: RunDirectory, runtime: Runtime, on_progress: Callable[[Progress], None]
     ) -> dict[str, Any]:
-        whole = [self._encoded(spec, ref) for ref in spec.data]
+        whole = [self._encoded(spec, ref, on_progress) for ref in spec.data]
         artifact = self._parent_artifacts(spec)
         trained_dir = body_source(spec, artifact)
         kept, progress_dir, trimming = self._kept_for(spec, whole), directory.progress_dir, None
@@ -85,14 +92,16 @@ class Session:
             vocab_size = len(self._tokenizer(spec))
             trimming = trimming_of(spec.declaration, kept, vocab_size=vocab_size, trained_dir=trained_dir)
         model = self._load(spec, runtime, trained_dir, kept)
-        train, validation = _renumbered(whole, kept)
+        parts = iter(_renumbered(whole, kept))
+        tasks = tuple(
+            FitTask(task.name, take(next(parts), spec.training.max_train_examples), next(parts)) for task in spec.tasks
+        )
         metrics = run_training_phase(
             TrainingPhase(
                 model=model,
                 assembly=training_assembly(spec, artifact),
                 counts=count_parameters(_whole_config(model, kept)),
-                train=take(train, spec.training.max_train_examples),
-                validation=validation,
+                tasks=tasks,
                 settings=spec.training,
                 seed=spec.seed,
                 purpose=f"{spec.phase}/{spec.task}",
@@ -109,7 +118,7 @@ class Session:
     def _evaluate(
         self, spec: RunSpec, directory: RunDirectory, runtime: Runtime, on_progress: Callable[[Progress], None]
     ) -> dict[str, Any]:
-        whole = [self._encoded(spec, ref) for ref in spec.data]
+        whole = [self._encoded(spec, ref, on_progress) for ref in spec.data]
         artifact = self._parent_artifacts(spec)
         kept = self._kept_for(spec, whole)
         metrics = run_evaluation_phase(
@@ -127,7 +136,12 @@ class Session:
         key = (spec.backbone_digest, spec.vocabulary)
         if self._kept is None or self._kept[0] != key:
             cache, data_dir = self.store.root / "cache", self.settings.data_dir
-            self._kept = key, kept_for_run(spec, self._tokenizer(spec), cache_dir=cache, data_dir=data_dir)
+            self._kept = (
+                key,
+                kept_for_run(
+                    spec, self._tokenizer(spec), cache_dir=cache, data_dir=data_dir, examples=self._example_cache
+                ),
+            )
         kept = self._kept[1]
         is_enough = kept is not None and all(kept.covers(part.tokens) for part in encoded)
         return kept if is_enough else None
@@ -182,22 +196,45 @@ class Session:
             self._require_unchanged(spec)
             text = None
             if spec.texts_digest is not None:
-                text = TokenizerText(spec.texts_digest, lambda: _texts(spec.tokenizer_data, self.settings.data_dir))
+                text = TokenizerText(spec.texts_digest, partial(self._texts, spec.tokenizer_data))
             cache = self.store.root / "cache" / "tokenizers"
             self._tokenizers[spec.backbone_digest] = load_tokenizer(spec.declaration, text=text, cache_dir=cache)
         return self._tokenizers[spec.backbone_digest]
 
-    def _encoded(self, spec: RunSpec, ref: SplitRef) -> EncodedExamples:
-        key = (spec.backbone_digest, ref.digest, ref.task, ref.language, str(spec.training.max_length))
+    @property
+    def _example_cache(self) -> ExampleCache:
+        return ExampleCache(self.store.root / "cache" / "examples", most_in_memory=self.large_split)
+
+    def _texts(self, refs: tuple[SplitRef, ...]) -> Iterator[str]:
+        for ref in refs:
+            for example in examples_of(ref, self.settings.data_dir, self._example_cache).examples:
+                for first, second in dict.fromkeys(example.rows):
+                    yield first if second is None else f"{first} {second}"
+
+    def _encoded(self, spec: RunSpec, ref: SplitRef, on_progress: Callable[[Progress], None]) -> EncodedExamples:
+        """A split as tokens; of a large one to be trained on, no more than that takes (and enough to be looked at)."""
+        cutting = Cutting(spec.training.max_length, spec.training.doc_stride)
+        most = spec.training.max_train_examples if ref.split == "train" and spec.phase != "evaluation" else None
+        count = ref.num_examples if most is None else max(most, self.large_split)
+        sizes = (str(min(count, ref.num_examples)), str(cutting.max_length), str(cutting.doc_stride))
+        key = (spec.backbone_digest, ref.digest, ref.task, ref.language, *sizes)
         if key in self._encodings:
             self._encodings.move_to_end(key)
             return self._encodings[key]
-        examples = examples_of(ref, self.settings.data_dir)
+        examples = examples_of(ref, self.settings.data_dir, self._example_cache)
         if examples.digest != ref.digest:
             raise DataError(f"{ref.name} has changed since the plan was made; start again")
-        encoded = encode(examples, TASKS[ref.task].format, self._tokenizer(spec), spec.training.max_length)
+        if most is not None and count < len(examples.examples):
+            examples = replace(examples, examples=examples.examples[:count])
+        format = next(each for task, each in zip(spec.tasks, spec.formats, strict=True) if task.name == ref.task)
+        tokens = TokenCache(
+            self.store.root / "cache" / "tokens",
+            lambda task, done, total: on_progress(Progress(done, total, doing=f"tokenizing {task}")),
+            self.large_split,
+        )
+        encoded = tokens.encode(examples, format, self._tokenizer(spec), cutting, spec.backbone_digest)
         if spec.declaration.trains_tokenizer:
-            require_legible(encoded, self._tokenizer(spec).unk_token_id, ref.name)
+            require_legible(encoded, examples.examples, self._tokenizer(spec).unk_token_id, ref.name)
         self._encodings[key] = encoded
         if len(self._encodings) > _ENCODINGS_KEPT:
             self._encodings.popitem(last=False)
@@ -263,10 +300,3 @@ def _whole_config(model: Any, kept: KeptTokens | None) -> dict[str, Any]:
     """The model's configuration with the vocabulary that it has outside of this run."""
     config: dict[str, Any] = model.config.to_dict()
     return config if kept is None else {**config, "vocab_size": kept.num_rows}
-
-
-def _texts(refs: tuple[SplitRef, ...], data_dir: Path | None) -> Iterator[str]:
-    for ref in refs:
-        for example in examples_of(ref, data_dir).examples:
-            for first, second in dict.fromkeys(example.rows):
-                yield first if second is None else f"{first} {second}"

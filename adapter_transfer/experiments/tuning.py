@@ -53,6 +53,7 @@ class Selection:
     seed: int
     trials: tuple[TrialOutcome, ...]
     chosen: int | None
+    target: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,7 +100,7 @@ def search_cell(
     common = set.intersection(*({spec.id for spec in specs} for specs in trained))
     names = (builder.declared.name, builder.precision, builder.choice.name, intermediate, compositions[0])
     return CellSearch(
-        Selection(*names, seed, outcomes, chosen),
+        Selection(*names, seed, outcomes, chosen, builder.target.name),
         trials=tuple(kept),
         shared=frozenset(common.intersection(spec.id for spec in following)),
         following=tuple(following),
@@ -135,8 +136,10 @@ def _outcome(changes: str, specs: Sequence[RunSpec], store: Store | None) -> Tri
     found = _stored(specs[-1], store)
     if found is None or found.manifest is None or found.metrics is None:
         return TrialOutcome(changes, target, is_over=False)
-    accuracy, loss = found.metrics["validation_accuracy"], found.metrics["validation_loss"]
-    return TrialOutcome(changes, target, is_over=True, validation_accuracy=accuracy, validation_loss=loss)
+    # Runs of earlier versions know accuracy only.
+    score = found.metrics.get("validation_score", found.metrics.get("validation_accuracy"))
+    loss = found.metrics["validation_loss"]
+    return TrialOutcome(changes, target, is_over=True, validation_accuracy=score, validation_loss=loss)
 
 
 def _stored(spec: RunSpec, store: Store | None) -> StoredRun | None:

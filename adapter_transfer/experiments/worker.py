@@ -47,9 +47,8 @@ def _run_one(session: Session, spec: RunSpec, worker: int, tell: Tell) -> None:
     """Runs one run; its progress and its end are told, errors too, so that independent runs go on."""
 
     def advance(progress: Progress) -> None:
-        tell(
-            RunAdvanced(spec.id, worker, progress.step, progress.num_steps, progress.loss, progress.validation_accuracy)
-        )
+        figures = (progress.loss, progress.validation_score)
+        tell(RunAdvanced(spec.id, worker, progress.step, progress.num_steps, *figures, doing=progress.doing))
 
     deadline = time.monotonic() + _LEASE_PATIENCE_SECONDS
     while True:

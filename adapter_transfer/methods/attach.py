@@ -81,8 +81,9 @@ class Assembly:
     Attributes:
         adapters: from the lowest up; empty for full fine-tuning.
         composition: how several adapters act together; nothing where there is only one.
-        head: name of the head.
+        head: name of the head that answers (of a mixture, of its first task).
         format: of the task, which shapes the head.
+        more_heads: name and format of the other heads of a mixture; they start anew.
         head_source: folder of a saved head whose weights it starts from; None starts anew.
         trains_body: full fine-tuning.
         init_seed: of everything that starts anew. Each module draws under its own name, so that a head or an adapter
@@ -98,6 +99,12 @@ class Assembly:
     composition: ResolvedComposition = "stack"
     head_source: Path | None = None
     trains_body: bool = field(default=False)
+    more_heads: tuple[tuple[str, Format], ...] = ()
+
+    @property
+    def heads(self) -> tuple[tuple[str, Format], ...]:
+        """Name and format of every head."""
+        return ((self.head, self.format), *self.more_heads)
 
 
 def with_flexible_heads(body: PreTrainedModel) -> Any:
@@ -148,9 +155,10 @@ def assemble(model: Any, assembly: Assembly) -> None:
         if part.source is not None:
             config = model.adapters_config.get(part.name).to_dict()
             weights.load_adapter(part.source, part.name, adapter_state(model, part.name), config)
-    with _seeded(assembly.init_seed, "head"):
-        add_head(model, assembly.head, assembly.format)
-    model.heads[assembly.head].to(device=reference.device, dtype=torch.float32)
+    for name, format in assembly.heads:
+        with _seeded(assembly.init_seed, f"head/{name}" if assembly.more_heads else "head"):
+            add_head(model, name, format)
+        model.heads[name].to(device=reference.device, dtype=torch.float32)
     if assembly.head_source is not None:
         weights.load_head(assembly.head_source, dict(model.heads[assembly.head].named_parameters()))
     _activate(model, assembly)
@@ -162,7 +170,8 @@ def disassemble(model: Any, assembly: Assembly) -> None:
     model.set_active_adapters(None)
     for part in assembly.adapters:
         model.delete_adapter(part.name)
-    model.delete_head(assembly.head)
+    for name, _ in assembly.heads:
+        model.delete_head(name)
 
 
 def trained_parameters(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -198,7 +207,8 @@ def save_artifact(model: Any, assembly: Assembly, destination: Path, trimming: T
     """Saves what trained, each adapter (or the body) and the head, as plain adapters and transformers read them.
 
     `adapters/<name>/` loads with `model.load_adapter(path, use_safetensors=True)`, its head included;
-    `model/` loads with `AutoAdapterModel.from_pretrained`, `head/` with `model.load_head(path, use_safetensors=True)`.
+    `model/` loads with `AutoAdapterModel.from_pretrained`, `head/` and, of a mixture, each of `heads/` with
+    `model.load_head(path, use_safetensors=True)`.
 
     Args:
         trimming: how the table of a body that trained was cut; it is saved whole.
@@ -214,6 +224,11 @@ def _save(model: Any, assembly: Assembly, destination: Path, trimming: Trimming 
     destination.mkdir(parents=True, exist_ok=True)
     if assembly.trains_body:
         _save_body(model.base_model, destination / "model", trimming)
+    if assembly.more_heads:
+        for name, _ in assembly.heads:
+            (destination / "heads" / name).mkdir(parents=True)
+            model.save_head(str(destination / "heads" / name), name, use_safetensors=True)
+    elif assembly.trains_body:
         model.save_head(str(destination / "head"), assembly.head, use_safetensors=True)
     for part in assembly.adapters:
         if part.trains:
@@ -222,7 +237,7 @@ def _save(model: Any, assembly: Assembly, destination: Path, trimming: Trimming 
             # The library's own saving cannot do prefixes; the files are the same.
             _, config = AdapterLoader(model).save_to_state_dict(part.name)
             weights.save_adapter(folder, config, adapter_state(model, part.name))
-            if part.name == assembly.head:
+            if part.name == assembly.head and not assembly.more_heads:
                 model.save_head(str(folder), assembly.head, use_safetensors=True)
 
 
@@ -286,7 +301,8 @@ def _freeze(model: Any, assembly: Assembly) -> None:
         if part.trains:
             for parameter in adapter_weights(model, part.name).values():
                 parameter.requires_grad_(True)
-    model.heads[assembly.head].requires_grad_(True)
+    for name, _ in assembly.heads:
+        model.heads[name].requires_grad_(True)
 
 
 @contextmanager

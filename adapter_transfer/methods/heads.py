@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from adapters.context import ForwardContext
 from torch import nn
 
-from adapter_transfer.tasks.formats import Format
+from adapter_transfer.tasks.formats import Format, HeadType
 
-_ADDERS = {"multiple_choice": "add_multiple_choice_head", "classification": "add_classification_head"}
+_ADDERS: Mapping[HeadType, str] = {
+    "multiple_choice": "add_multiple_choice_head",
+    "classification": "add_classification_head",
+    "span": "add_qa_head",
+    "tagging": "add_tagging_head",
+}
 
 
 def add_head(model: Any, name: str, format: Format) -> None:
-    """Adds adapters' flexible head for `format`: dense, tanh, projection on the first token (its default).
+    """Adds adapters' flexible head for `format` with the library's defaults.
 
+    That is dense, tanh and a projection of the first token for choices and classes, a projection of every token else.
     Initialised from torch's global generator, as adapters does; the caller seeds it.
     """
     getattr(model, _ADDERS[format.head_type])(name, **format.head_settings())
@@ -27,16 +34,19 @@ def row_logits(
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     token_types: torch.Tensor | None = None,
+    *,
+    reads_tokens: bool = False,
 ) -> torch.Tensor:
-    """Logits of rows, (B, K).
+    """Logits of rows, (B, K), or of every token of theirs, (B, T, K).
 
-    The head is called on the first token's state alone, not through the model's own forward: a multiple-choice head
-    there insists on whole examples, and rows of different examples share a batch here.
+    The head is called on the encoder's states alone, not through the model's own forward: a multiple-choice head there
+    insists on whole examples, and rows of different examples share a batch here.
 
     Args:
         input_ids: (B, T) int64.
         attention_mask: (B, T) int64, 1 where there is a token.
         token_types: (B, T) int64, which of two segments a token is of; None is as zeros.
+        reads_tokens: as the head's format has it.
     """
     # A tokenizer may tell segments apart for a backbone that has one type only (RoBERTa with a tokenizer of one's own).
     has_types = token_types is not None and model.config.type_vocab_size > 1
@@ -45,5 +55,6 @@ def row_logits(
     # The library finds each row's first token (which ReFT needs) in the mask itself, and in a (B, T) one only.
     with ForwardContext(model, input_ids=input_ids, attention_mask=attention_mask):
         hidden = model.base_model(input_ids=input_ids, attention_mask=attention_mask[:, None, :], **segments)[0]
-    logits: torch.Tensor = nn.Sequential.forward(model.heads[head], hidden[:, 0])  # type: ignore[no-untyped-call]
+    read = hidden if reads_tokens else hidden[:, 0]
+    logits: torch.Tensor = nn.Sequential.forward(model.heads[head], read)  # type: ignore[no-untyped-call]
     return logits

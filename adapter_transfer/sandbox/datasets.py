@@ -1,6 +1,7 @@
-"""The sandbox's three data sets, written as JSON lines: micro-copa (target), next-event and event-nli (intermediates).
+"""The sandbox's data sets, written as JSON lines: micro-copa (target) and the intermediates, a world for each head.
 
-Items are made in *blocks* that hold the same texts under every label, so that nothing but the relation of premise and
+Items of one or two events are made here, those of longer passages (event-qa, event-qa2, event-tags) in `passages`. All
+are made in *blocks* that hold the same texts under every label, so that nothing but the relation of premise and
 choice can tell the label:
 
 - micro-copa: the same two choices in the same order, after a premise of the one and of the other; the distractor is an
@@ -16,19 +17,17 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, islice, permutations
 from pathlib import Path
 
 from adapter_transfer.sandbox.languages import ENGLISH, LANGUAGES, Language, sentence
+from adapter_transfer.sandbox.passages import Row, SpanItem, TaggedItem, qa2_blocks, qa_blocks, tag_blocks
 from adapter_transfer.sandbox.world import WORLD_SEED, Event, Filler, FillerPools, Rule, all_rules
 
 #: An item before it is put into a language: its fields, events where texts will stand.
 Item = dict[str, "Event | list[Event] | str | int"]
-
-#: One line of a file.
-Row = dict[str, "str | list[str] | int"]
 
 ENTAILMENT, NEUTRAL, CONTRADICTION = 0, 1, 2
 
@@ -44,6 +43,8 @@ class Split:
         num_fillers: fillers of each class of nouns that belong to this split alone; 0 for a training split, which draws
             from what the others leave.
         languages: the languages it is written in, parallel by `idx`.
+        borrows: pools whose fillers it draws from, again and again, in place of its own. (A pool more would be taken
+            from the training fillers, and change every training file and the text that the scales were pretrained on.)
     """
 
     task: str
@@ -51,20 +52,32 @@ class Split:
     num_items: int
     num_fillers: int = 0
     languages: tuple[Language, ...] = (ENGLISH,)
+    borrows: tuple[str, ...] = ()
 
     @property
     def pool(self) -> str:
+        """The pool of its own, or that of training."""
         return f"{self.task}/{self.name}" if self.num_fillers else FillerPools.TRAINING
 
+
+_TRAINING = (FillerPools.TRAINING,)
+#: Fillers that are in no training file, no pretraining text, and no item of the target.
+_INTERMEDIATES = ("next-event/validation", "event-nli/validation")
 
 SPLITS = (
     Split("micro-copa", "train", 400),
     Split("micro-copa", "validation", 200, 14, LANGUAGES),
     Split("micro-copa", "test", 500, 32, LANGUAGES),
     Split("next-event", "train", 1500),
-    Split("next-event", "validation", 200, 7),
+    Split("next-event", "validation", 200, 7, LANGUAGES),
     Split("event-nli", "train", 1500),
-    Split("event-nli", "validation", 200, 9),
+    Split("event-nli", "validation", 200, 9, LANGUAGES),
+    Split("event-qa", "train", 1536, borrows=_TRAINING),
+    Split("event-qa", "validation", 192, languages=LANGUAGES, borrows=_INTERMEDIATES),
+    Split("event-qa2", "train", 1536, borrows=_TRAINING),
+    Split("event-qa2", "validation", 192, languages=LANGUAGES, borrows=_INTERMEDIATES),
+    Split("event-tags", "train", 1536, borrows=_TRAINING),
+    Split("event-tags", "validation", 192, languages=LANGUAGES, borrows=_INTERMEDIATES),
 )
 
 
@@ -87,7 +100,7 @@ def datasets() -> Iterator[tuple[Split, Language, list[Row]]]:
     pools = _filler_pools()
     for split in SPLITS:
         rng = random.Random(f"{WORLD_SEED}/{split.task}/{split.name}")
-        blocks = _BLOCKS[split.task](rng, _Draw(rng, pools, split.pool))
+        blocks = _BLOCKS[split.task](rng, _Draw(rng, pools, split))
         items = list(islice(chain.from_iterable(blocks), split.num_items))
         rng.shuffle(items)
         for language in split.languages:
@@ -105,20 +118,35 @@ def _filler_pools() -> FillerPools:
 
 
 class _Draw:
-    """Draws fillers of a pool without return, class by class; a StopIteration would mean a pool made too small."""
+    """Draws fillers of a split's pools, class by class.
 
-    def __init__(self, rng: random.Random, pools: FillerPools, pool: str) -> None:
+    Fillers of its own are drawn without return (a StopIteration would mean a pool made too small); borrowed ones anew
+    whenever all have been drawn.
+    """
+
+    def __init__(self, rng: random.Random, pools: FillerPools, split: Split) -> None:
         self._left: dict[str, Iterator[Filler]] = {}
         for noun_class in all_rules():
-            fillers = pools.fillers(pool, noun_class)
-            self._left[noun_class] = iter(rng.sample(fillers, len(fillers)))
+            if split.borrows:
+                borrowed = [filler for pool in split.borrows for filler in pools.fillers(pool, noun_class)]
+                self._left[noun_class] = _again_and_again(rng, borrowed)
+            else:
+                fillers = pools.fillers(split.pool, noun_class)
+                self._left[noun_class] = iter(rng.sample(fillers, len(fillers)))
 
     def __call__(self, noun_class: str) -> Filler:
         return next(self._left[noun_class])
 
 
-def _row(item: Item, idx: int, language: Language) -> Row:
+def _again_and_again(rng: random.Random, fillers: Sequence[Filler]) -> Iterator[Filler]:
+    while True:
+        yield from rng.sample(fillers, len(fillers))
+
+
+def _row(item: Item | SpanItem | TaggedItem, idx: int, language: Language) -> Row:
     """The item's fields with their events put into words, and its number."""
+    if not isinstance(item, dict):
+        return {**item.row(language), "idx": idx}
     row: Row = {}
     for field, value in item.items():
         if isinstance(value, Event):
@@ -177,8 +205,11 @@ def _rule_groups(
         yield from chain.from_iterable(zip(*by_class, strict=True))
 
 
-_BLOCKS: dict[str, Callable[[random.Random, _Draw], Iterator[list[Item]]]] = {
+_BLOCKS: dict[str, Callable[[random.Random, _Draw], Iterator[Sequence[Item | SpanItem | TaggedItem]]]] = {
     "micro-copa": _copa_blocks,
     "next-event": _next_event_blocks,
     "event-nli": _event_nli_blocks,
+    "event-qa": qa_blocks,
+    "event-qa2": qa2_blocks,
+    "event-tags": tag_blocks,
 }

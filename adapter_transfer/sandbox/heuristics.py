@@ -11,12 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from adapter_transfer.sandbox.datasets import Row
+from adapter_transfer.sandbox.passages import Row
 
 
 @dataclass(frozen=True)
 class Item:
-    """A row of any of the three data sets as pairs of texts, and its label."""
+    """A row of a data set of choices or classes as pairs of texts, and its label."""
 
     pairs: tuple[tuple[str, str], ...]
     label: int

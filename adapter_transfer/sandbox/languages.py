@@ -56,6 +56,9 @@ TARGETS = (
 )
 LANGUAGES = (ENGLISH, *TARGETS)
 
+_FILLING = frozenset(rules.NAMES).union(*rules.NOUNS.values())
+"""What slots are filled with."""
+
 
 @cache
 def _lexicon(language: Language) -> dict[str, str]:
@@ -94,6 +97,15 @@ def clause(event: Event, language: Language, pick: Callable[[], Language] | None
         return f"{subject} {verb}"
     target = pick().noun_phrase(event.object, is_object=True)
     return f"{subject} {verb} {target}" if language.order == "SVO" else f"{subject} {target} {verb}"
+
+
+def verb_phrase(event: Event, language: Language) -> str:
+    """The event without the person and the thing that it is about: its verb, and an object that the rule itself has."""
+    verb = language.lexicon[event.verb]
+    if event.object is None or event.object in _FILLING:
+        return verb
+    target = language.noun_phrase(event.object, is_object=True)
+    return f"{verb} {target}" if language.order == "SVO" else f"{target} {verb}"
 
 
 def sentence(event: Event, language: Language) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 # Characters that show nothing, beside those of the categories C (controls, unassigned) and Z (blanks): Unicode's
 # default-ignorable letters and marks (DerivedCoreProperties.txt), and the braille pattern without a dot.
@@ -55,14 +56,22 @@ class Text:
     def problem(self, value: object) -> str | None:
         if type(value) is not str:
             return f"is {kind_of(value)}; expected a text"
-        if "\ufffd" in value:
-            return "holds U+FFFD, the mark of text that was decoded with the wrong encoding"
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                return f"holds half a surrogate pair at character {error.start + 1}, which no encoding can write"
+        damage = _damage(value)
+        if damage is not None:
+            return damage
         return None if any(map(_is_visible, value)) else "is blank"
+
+
+def _damage(text: str) -> str | None:
+    """What shows that a text went through a wrong encoding."""
+    if "\ufffd" in text:
+        return "holds U+FFFD, the mark of text that was decoded with the wrong encoding"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            return f"holds half a surrogate pair at character {error.start + 1}, which no encoding can write"
+    return None
 
 
 def _is_visible(character: str) -> bool:
@@ -71,16 +80,17 @@ def _is_visible(character: str) -> bool:
 
 @dataclass(frozen=True)
 class Texts:
-    """A list of `count` texts."""
+    """A list of `count` texts, or of however many; there may be none, then."""
 
     name: str
-    count: int
+    count: int | None = None
     is_optional: bool = False
 
     def problem(self, value: object) -> str | None:
         if not isinstance(value, list):
-            return f"is {kind_of(value)}; expected a list of {self.count} texts"
-        if len(value) != self.count:
+            number = "" if self.count is None else f"{self.count} "
+            return f"is {kind_of(value)}; expected a list of {number}texts"
+        if self.count is not None and len(value) != self.count:
             return f"has {len(value)} texts; expected {self.count}"
         element = Text(self.name)
         wrong = ((position, element.problem(text)) for position, text in enumerate(value, start=1))
@@ -152,6 +162,77 @@ class Flag:
 
     def problem(self, value: object) -> str | None:
         return None if type(value) is bool else f"is {kind_of(value)}; expected true or false"
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A column that nothing is read from: only the kind of its values is looked at, and texts may be empty.
+
+    A text that is damaged is told, since the file may be.
+
+    Attributes:
+        kind: `str`, `int`, `float`, `bool`, `list` or `dict`.
+    """
+
+    name: str
+    kind: type = str
+    is_optional: bool = False
+
+    def problem(self, value: object) -> str | None:
+        if type(value) is not self.kind:
+            return f"is {kind_of(value)}; expected {_KINDS[self.kind]}"
+        return _damage(value) if isinstance(value, str) else None
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list of values of one kind.
+
+    Attributes:
+        element: what each of them is; its name says nothing.
+        count: how many there are; None where that is free, and there may be none.
+    """
+
+    name: str
+    element: Column
+    count: int | None = None
+    is_optional: bool = False
+
+    def problem(self, value: object) -> str | None:
+        if not isinstance(value, list):
+            return f"is {kind_of(value)}; expected a list"
+        if self.count is not None and len(value) != self.count:
+            return f"has {len(value)} values; expected {self.count}"
+        wrong = ((position, self.element.problem(each)) for position, each in enumerate(value, start=1))
+        return "; ".join(f"(value {position}) {problem}" for position, problem in wrong if problem) or None
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object inside of a row, with columns of its own; others are a fault."""
+
+    name: str
+    columns: tuple[Column, ...]
+    is_optional: bool = False
+
+    def problem(self, value: object) -> str | None:
+        if not isinstance(value, dict):
+            return f"is {kind_of(value)}; expected an object"
+        return "; ".join(f"(its {problem})" for problem in problems_of(value, self.columns)) or None
+
+
+def problems_of(fields: Mapping[str, Any], columns: Sequence[Column]) -> list[str]:
+    """Everything that is wrong with the fields of an object, each told with the field's name."""
+    found = []
+    for column in columns:
+        if column.name in fields:
+            problem = column.problem(fields[column.name])
+            if problem is not None:
+                found.append(f"{column.name!r} {problem}")
+        elif not column.is_optional:
+            found.append(f"{column.name!r} is missing")
+    names = {column.name for column in columns}
+    return found + [f"{quoted(name)} is unknown" for name in fields if name not in names]
 
 
 _QUOTED_CHARACTERS = 40

@@ -8,7 +8,7 @@ are found by it. English comes from COPA itself (Roemmele et al. 2011) or from S
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.resources import files
@@ -16,11 +16,13 @@ from typing import Any
 
 from adapter_transfer.errors import DataError
 from adapter_transfer.languages import LANGUAGE_SETS
+from adapter_transfer.tasks.choice_formats import MultipleChoice
 from adapter_transfer.tasks.columns import Flag, Number, OneOf, Text
-from adapter_transfer.tasks.formats import Example, MultipleChoice
+from adapter_transfer.tasks.formats import Example
+from adapter_transfer.tasks.leaks import VARIANT
 from adapter_transfer.tasks.schema import Form, PlacedRow, Row, RowProblem
 from adapter_transfer.tasks.sources import FileLayout, HubParquet, OpenedRows, Part, Revisions, Source
-from adapter_transfer.tasks.task import Task
+from adapter_transfer.tasks.task import ExampleSet, Task
 from adapter_transfer.tasks.xml_items import read_xml_items
 
 # The question is asked in English in every language, as in XTREME-R's script (google-research/xtreme@c061466,
@@ -96,7 +98,7 @@ def _xml(first: int, last: int) -> Form:
     )
 
 
-def _one_of(items: range) -> Callable[[Row], bool]:
+def _one_of(items: Iterable[int]) -> Callable[[Row], bool]:
     ids = frozenset(map(str, items))
     return lambda row: row.get("id") in ids
 
@@ -251,4 +253,56 @@ XCOPA_TRANSLATE_TEST = _xcopa(
     "translation-{language}",
     summary="XCOPA's ten languages translated into English by machine (translate-test), no Quechua",
     reference="Ponti et al. 2020, section 4, data-gmt",
+)
+
+
+MIRRORED_IDS = 1000
+"""What Balanced COPA adds to an item's number for its mirrored item, of which the other alternative is right."""
+
+
+def _read_balanced(row: Row, number: int) -> Example:
+    item = int(row["id"])
+    if item in TEST_ITEMS:
+        raise ValueError(f"item {item} is one of COPA's test items; Balanced COPA has 1 to 500 and 1001 to 1500")
+    example = _read_xml(row, number)
+    # Both alternatives are the original's, so it is the same item to whoever looks for leaks (`leaks.item_of`).
+    return example if item < MIRRORED_IDS else replace(example, id=f"{item - MIRRORED_IDS}{VARIANT}mirrored")
+
+
+_BALANCED_FORM = replace(_xml(1, MIRRORED_IDS + VAL_ITEMS.stop - 1), read=_read_balanced, repair=None)
+_VAL_AND_MIRRORED = (*VAL_ITEMS, *(MIRRORED_IDS + item for item in VAL_ITEMS))
+_BALANCED_PART = Part(
+    "balanced-copa",
+    ("en",),
+    num_rows=2 * len(TRAIN_ITEMS),
+    files=tuple(
+        FileLayout(pattern, _BALANCED_FORM, read_xml_items, _one_of(_VAL_AND_MIRRORED))
+        for pattern in ("balanced-copa/balacopa-dev-all.xml", "balacopa-dev-all.xml")
+    ),
+)
+
+
+@dataclass(frozen=True)
+class OtherTraining:
+    """The examples of a task as they are, where it is trained on another published split than it declares."""
+
+    origin: Task
+
+    def derive(self, examples: ExampleSet, task: Task) -> ExampleSet:
+        return replace(examples, task=task.name)
+
+
+# What is declared, and what an experiment's rules say, for XCOPA holds for this control of it; the set that it trains
+# on takes the place of COPA's own.
+_WITH_BALANCED = Source((_BALANCED_PART, *(part for part in XCOPA.source.parts if part.published != "train")))
+
+XCOPA_BALANCED_COPA = replace(
+    XCOPA,
+    name="xcopa-balanced-copa",
+    source=_WITH_BALANCED,
+    splits={**XCOPA.splits, "train": _BALANCED_PART.published},
+    summary="control: XCOPA after training on Balanced COPA, where words of the alternatives alone tell nothing",
+    licence=f"{XCOPA.licence}, MIT (Balanced COPA)",
+    reference="Kavumba et al. 2019, arXiv 1911.00225 (Balanced COPA); Ponti et al. 2020, arXiv 2005.00333",
+    derivation=OtherTraining(replace(XCOPA, source=_WITH_BALANCED)),
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from adapter_transfer.tasks.choice_formats import Classification, MultipleChoice
 from adapter_transfer.tasks.columns import Number, OneOf, Text, Texts
 from adapter_transfer.tasks.copa import copa_columns, read_copa
-from adapter_transfer.tasks.formats import Classification, Example, MultipleChoice
+from adapter_transfer.tasks.formats import Example
 from adapter_transfer.tasks.schema import Form, Row
 from adapter_transfer.tasks.sources import package_files
+from adapter_transfer.tasks.span_format import SpanExtraction
+from adapter_transfer.tasks.tagging_format import Tagging
 from adapter_transfer.tasks.task import Task
 
 _LAST_IDX = 9_999
 _LANGUAGES = ("en", "qa", "qb", "qc")
-_ENGLISH = {"train": ("en",), "validation": ("en",)}
+_TRAINED = {"train": ("en",), "validation": _LANGUAGES}
+_LAST_CHARACTER = 999
 _REFERENCE = "made by adapter_transfer.sandbox"
 
 
@@ -25,6 +29,19 @@ def _read_premise_hypothesis(row: Row, number: int) -> Example:
     return Example(str(row["idx"]), ((row["premise"], row["hypothesis"]),), row["label"])
 
 
+def _read_question(row: Row, number: int) -> Example:
+    """A passage and a question; what is without an answer has neither of its fields."""
+    if ("answer" in row) != ("answer_start" in row):
+        raise ValueError("of columns 'answer' and 'answer_start' there is one; expected both or none")
+    label = ((row["answer"], row["answer_start"]),) if "answer" in row else ()
+    return Example(str(row["idx"]), ((row["question"], row["context"]),), label)
+
+
+def _read_tagged(row: Row, number: int) -> Example:
+    """Words and their tags, a blank between two."""
+    return Example(str(row["idx"]), ((row["text"], None),), tuple(row["tags"].split(" ")))
+
+
 NEXT_EVENT = Task(
     name="next-event",
     format=MultipleChoice(num_choices=4),
@@ -36,7 +53,7 @@ NEXT_EVENT = Task(
             _read_next_event,
             "context",
         ),
-        _ENGLISH,
+        _TRAINED,
     ),
     splits={"train": "train", "validation": "validation"},
     summary="sandbox: which of four events follows (like HellaSwag or SocialIQA)",
@@ -56,10 +73,68 @@ EVENT_NLI = Task(
             _read_premise_hypothesis,
             "premise",
         ),
-        _ENGLISH,
+        _TRAINED,
     ),
     splits={"train": "train", "validation": "validation"},
     summary="sandbox: does the second sentence follow from the first (like MNLI)",
+    licence="Apache-2.0",
+    reference=_REFERENCE,
+    is_sandbox=True,
+)
+
+_QUESTIONS = (Text("context"), Text("question"), Number("idx", 0, _LAST_IDX))
+
+EVENT_QA = Task(
+    name="event-qa",
+    format=SpanExtraction(),
+    roles=("intermediate",),
+    source=package_files(
+        "sandbox/data/event-qa/{language}/{split}.jsonl",
+        Form((*_QUESTIONS, Text("answer"), Number("answer_start", 0, _LAST_CHARACTER)), _read_question, "context"),
+        _TRAINED,
+    ),
+    splits={"train": "train", "validation": "validation"},
+    summary="sandbox: which of three sentences tells the cause, or the effect (like SQuAD)",
+    licence="Apache-2.0",
+    reference=_REFERENCE,
+    is_sandbox=True,
+)
+
+EVENT_QA2 = Task(
+    name="event-qa2",
+    format=SpanExtraction(has_unanswerable=True),
+    roles=("intermediate",),
+    source=package_files(
+        "sandbox/data/event-qa2/{language}/{split}.jsonl",
+        Form(
+            (
+                *_QUESTIONS,
+                Text("answer", is_optional=True),
+                Number("answer_start", 0, _LAST_CHARACTER, is_optional=True),
+            ),
+            _read_question,
+            "context",
+        ),
+        _TRAINED,
+    ),
+    splits={"train": "train", "validation": "validation"},
+    summary="sandbox: which of three sentences tells the cause, or the effect, or none of them (like SQuAD 2.0)",
+    licence="Apache-2.0",
+    reference=_REFERENCE,
+    is_sandbox=True,
+)
+
+EVENT_TAGS = Task(
+    name="event-tags",
+    format=Tagging(tags=("B-RESULT", "I-RESULT", "B-EXCLUDED", "I-EXCLUDED", "O"), scheme="bio"),
+    roles=("intermediate",),
+    source=package_files(
+        "sandbox/data/event-tags/{language}/{split}.jsonl",
+        Form((Text("text"), Text("tags"), Number("idx", 0, _LAST_IDX)), _read_tagged, "text"),
+        _TRAINED,
+    ),
+    splits={"train": "train", "validation": "validation"},
+    summary="sandbox: which of four events follows, and which cannot (tags of words)",
     licence="Apache-2.0",
     reference=_REFERENCE,
     is_sandbox=True,

@@ -5,10 +5,13 @@ A `Form` declares what the rows of a published file look like; `check_rows` turn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from adapter_transfer.errors import DataError
 from adapter_transfer.tasks.columns import Column, quoted
@@ -74,18 +77,26 @@ class Form:
         columns: every column that there is; others are a fault.
         read: makes an example of a checked row and its number in the published split (from 0; an id where rows have
             none). Raises `ValueError` for what no single column can tell.
-        premise: the column with the text that the answers are about; texts that two splits share are found by it.
+        premise: the column with the text that the answers are about, or what takes it out of a row; texts that two
+            splits share are found by it.
+        is_unlabelled: tells the rows that the publisher has no label for: they are left out, and are no fault.
         repair: gives the row with known errors of the publisher mended, or the same object where it has none.
     """
 
     columns: tuple[Column, ...]
     read: Callable[[Row, int], Example]
-    premise: str
+    premise: str | Callable[[Row], str]
     repair: Callable[[Row], Row] | None = None
+    is_unlabelled: Callable[[Row], bool] | None = None
 
     @cached_property
     def _names(self) -> frozenset[str]:
         return frozenset(column.name for column in self.columns)
+
+    def premise_of(self, row: Row) -> str:
+        """The text that the answers of a checked row are about."""
+        premise: str = row[self.premise] if isinstance(self.premise, str) else self.premise(row)
+        return premise
 
     def problems(self, row: Row) -> list[str]:
         """Everything that is wrong with the columns of a row."""
@@ -109,54 +120,136 @@ class CheckedRows:
     Attributes:
         premises: of each example, in order.
         num_repaired: rows in which a known error was mended.
+        num_unlabelled: rows without a label, which were left out.
     """
 
     examples: tuple[Example, ...]
     premises: tuple[str, ...]
     num_repaired: int
     problems: tuple[RowProblem, ...]
+    num_unlabelled: int = 0
 
 
-def check_rows(found: Iterable[PlacedRow | RowProblem], form: Form, format: Format, *, repairs: bool) -> CheckedRows:
-    """Checks every row against its form and reads it; of rows with one id, the first is kept.
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A sound row, read.
+
+    Attributes:
+        is_repaired: a known error of the publisher was mended.
+    """
+
+    example: Example
+    premise: str
+    is_repaired: bool
+
+
+class SeenIds(Protocol):
+    """The ids of the examples so far."""
+
+    def problem(self, id: str) -> str | None:
+        """What is wrong with one more example of this id; None where nothing is."""
+
+    def add(self, id: str, place: str) -> None:
+        """Notes an id and where it stands."""
+
+
+class FirstPlaces:
+    """Tells which ids stand somewhere already, and where.
+
+    Args:
+        hashes: only of ids with one of these hashes; None is all.
+    """
+
+    def __init__(self, hashes: frozenset[int] | None = None) -> None:
+        self._hashes, self._places = hashes, dict[str, str]()
+
+    def problem(self, id: str) -> str | None:
+        return f"item {id!r} stands already at {self._places[id]}" if id in self._places else None
+
+    def add(self, id: str, place: str) -> None:
+        if self._hashes is None or hash(id) in self._hashes:
+            self._places[id] = place
+
+
+class IdHashes:
+    """Notes ids as 8 bytes each, and finds nothing wrong until all are there.
+
+    A million ids with their places would take a quarter of a gigabyte, to find a fault that hardly any file has. Where
+    a hash does stand twice, the rows are read again with `FirstPlaces`, which compares ids themselves.
+    """
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+
+    def problem(self, id: str) -> str | None:
+        return None
+
+    def add(self, id: str, place: str) -> None:
+        self._hashes.append(hash(id))
+
+    def repeated(self) -> frozenset[int]:
+        """The hashes that stand twice."""
+        ordered = np.sort(np.frombuffer(self._hashes, dtype=np.int64)) if self._hashes else np.zeros(0, np.int64)
+        return frozenset(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+
+
+def checked_rows(
+    found: Iterable[PlacedRow | RowProblem],
+    form: Form,
+    format: Format,
+    *,
+    repairs: bool,
+    prefix: str = "",
+    ids: SeenIds,
+) -> Iterator[CheckedRow | RowProblem | None]:
+    """Checks rows against their form and reads them, one by one; None stands for a row without a label.
 
     Args:
         found: rows in published order, and the problems of what could not be read as a row at all.
         repairs: whether known errors of the publisher are mended.
+        prefix: of the examples' ids, where a split has several members that number their rows alike.
+        ids: finds those that were there before.
     """
-    examples, premises, problems = [], [], []
-    places: dict[str, str] = {}
-    num_repaired = 0
     for number, placed in enumerate(found):
         if isinstance(placed, RowProblem):
-            problems.append(placed)
+            yield placed
             continue
         row, wrong = placed.row, form.problems(placed.row)
+        if not wrong and form.is_unlabelled is not None and form.is_unlabelled(row):
+            yield None
+            continue
         if not wrong:
             if repairs and form.repair is not None:
                 row = form.repair(row)
             try:
                 example = form.read(row, number)
+                if prefix:
+                    example = replace(example, id=f"{prefix}{example.id}")
             except ValueError as error:
                 wrong = [str(error)]
             else:
-                wrong = _example_problems(example, format, places)
+                repeated = ids.problem(example.id)
+                wrong = [*format.problems(example), *([] if repeated is None else [repeated])]
         if wrong:
-            problems.append(RowProblem(placed.place, "; ".join(wrong)))
+            yield RowProblem(placed.place, "; ".join(wrong))
             continue
-        places[example.id] = placed.place
-        examples.append(example)
-        premises.append(row[form.premise])
-        num_repaired += row is not placed.row
-    return CheckedRows(tuple(examples), tuple(premises), num_repaired, tuple(problems))
+        ids.add(example.id, placed.place)
+        yield CheckedRow(example, form.premise_of(row), row is not placed.row)
 
 
-def _example_problems(example: Example, format: Format, places: Mapping[str, str]) -> list[str]:
-    found = []
-    if len(example.rows) != format.rows_per_example:
-        found.append(f"{len(example.rows)} answers; expected {format.rows_per_example}")
-    if not 0 <= example.label < format.num_answers:
-        found.append(f"label {example.label}; allowed are 0 to {format.num_answers - 1}")
-    if example.id in places:
-        found.append(f"item {example.id!r} stands already at {places[example.id]}")
-    return found
+def check_rows(
+    found: Iterable[PlacedRow | RowProblem], form: Form, format: Format, *, repairs: bool, prefix: str = ""
+) -> CheckedRows:
+    """All that `checked_rows` gives, in memory; of rows with one id, the first is kept."""
+    examples, premises, problems = [], [], []
+    num_repaired = num_unlabelled = 0
+    for row in checked_rows(found, form, format, repairs=repairs, prefix=prefix, ids=FirstPlaces()):
+        if row is None:
+            num_unlabelled += 1
+        elif isinstance(row, RowProblem):
+            problems.append(row)
+        else:
+            examples.append(row.example)
+            premises.append(row.premise)
+            num_repaired += row.is_repaired
+    return CheckedRows(tuple(examples), tuple(premises), num_repaired, tuple(problems), num_unlabelled)

@@ -12,8 +12,9 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
+from adapter_transfer.tasks.choice_formats import MultipleChoice
 from adapter_transfer.tasks.columns import OneOf, Text
-from adapter_transfer.tasks.formats import Example, MultipleChoice
+from adapter_transfer.tasks.formats import Example
 from adapter_transfer.tasks.readers import numbered_lines, read_jsonl
 from adapter_transfer.tasks.schema import Form, PlacedRow, Row, RowProblem
 from adapter_transfer.tasks.sources import FileLayout, HubParquet, Part, Source
@@ -70,8 +71,12 @@ def _part(published: str, num_rows: int, archive: str | None = None, on_hub: str
     file = f"socialIQa_v1.4_{published}.jsonl"
     layouts = [FileLayout(f"{folder}{file}", _RELEASE) for folder in ("socialiqa/", "socialIQa_v1.4/", "")]
     if archive is not None:
-        path = f"socialiqa-train-dev/{archive}.jsonl"
-        layouts += [FileLayout(f"{folder}{path}", _NUMBERED, _read_with_labels) for folder in ("", "socialiqa/")]
+        labels = f"{archive}-labels.lst"
+        folders = ("socialiqa-train-dev", "socialiqa/socialiqa-train-dev")
+        layouts += [
+            FileLayout(f"{folder}/{archive}.jsonl", _NUMBERED, _read_with_labels, beside=(f"{folder}/{labels}",))
+            for folder in folders
+        ]
     return Part(
         published,
         ("en",),

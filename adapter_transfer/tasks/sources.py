@@ -28,11 +28,13 @@ class OpenedRows:
 
     Attributes:
         source: the files, for people: relative to their folder, or `repository@commit file`.
+        files: all that are read, where they are not the Hub's: what the rows are depends on their bytes.
     """
 
     rows: Iterator[PlacedRow | RowProblem]
     form: Form
     source: str
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,23 @@ class FileLayout:
         pattern: path inside the folder, with `{language}` in it where there are several.
         read: by the file's format.
         elsewhere: tells the rows of the file that belong to another published split.
+        beside: other files that `read` opens, too, with `{language}` in them where there are several.
     """
 
     pattern: str
     form: Form
     read: Reader = read_jsonl
     elsewhere: Callable[[Row], bool] | None = None
+    beside: tuple[str, ...] = ()
 
     def path(self, folder: Path, language: str) -> Path:
         return folder / self.pattern.format(language=language)
 
     def open(self, folder: Path, language: str) -> OpenedRows:
         name = self.pattern.format(language=language)
-        return OpenedRows(self._own(self.read(folder / name, name)), self.form, name)
+        names = (name, *(other.format(language=language) for other in self.beside))
+        files = tuple(folder / each for each in names)
+        return OpenedRows(self._own(self.read(folder / name, name)), self.form, name, files)
 
     def _own(self, found: Iterator[PlacedRow | RowProblem]) -> Iterator[PlacedRow | RowProblem]:
         if self.elsewhere is None:
@@ -112,6 +118,8 @@ class Part:
         num_rows: rows in each language, as published; None where that varies or is not known.
         files: layouts in a folder of published files; the first that is there is read.
         package: a file that travels with this package; read whatever else there is.
+        members: what it is put together from, in place of all the others: other parts, each with the prefix that its
+            examples' ids get. All of them have to be there.
     """
 
     published: str
@@ -120,18 +128,50 @@ class Part:
     files: tuple[FileLayout, ...] = ()
     hub: HubSource | None = None
     package: FileLayout | None = None
+    members: tuple[tuple[str, Part], ...] = ()
 
-    def open(self, task: str, language: str, data_dir: Path | None, commits: Mapping[str, str]) -> OpenedRows:
-        """The rows in one language: from `data_dir` where one is given, else from the Hub.
+    def open(
+        self, task: str, language: str, data_dir: Path | None, commits: Mapping[str, str]
+    ) -> tuple[tuple[str, OpenedRows], ...]:
+        """The rows in one language: from `data_dir` where one is given, else from the Hub; of each member, its prefix.
 
         Raises:
             DataError: if they are not there.
         """
+        if self.members:
+            parts = [(prefix, part.open(task, language, data_dir, commits)) for prefix, part in self.members]
+            return tuple((prefix + inner, opened) for prefix, found in parts for inner, opened in found)
+        return (("", self._open(task, language, data_dir, commits)),)
+
+    def datasets(self, task: str) -> Revisions:
+        """The Hub datasets that reading needs, each with the revision that is to be resolved; () for package data.
+
+        Raises:
+            DataError: if it is published as files only.
+        """
+        if self.members:
+            return tuple(dict.fromkeys(pair for _, part in self.members for pair in part.datasets(task)))
+        return () if self.package is not None else self.on_hub(task).datasets
+
+    def _open(self, task: str, language: str, data_dir: Path | None, commits: Mapping[str, str]) -> OpenedRows:
         if self.package is not None:
             return self.package.open(Path(str(files("adapter_transfer"))), language)
         if data_dir is not None:
             return self._layout(task, language, data_dir).open(data_dir, language)
         return self.on_hub(task).open(language, commits)
+
+    @property
+    def single_parts(self) -> tuple[Part, ...]:
+        """Itself, or what it is put together from."""
+        return tuple(part for _, member in self.members for part in member.single_parts) if self.members else (self,)
+
+    @property
+    def size(self) -> int | None:
+        """Rows in each language, those of all members; None where that is not known."""
+        if not self.members:
+            return self.num_rows
+        sizes = [part.size for _, part in self.members]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def on_hub(self, task: str) -> HubSource:
         """Where it lies on the Hub.
@@ -184,8 +224,9 @@ class Source:
         """One line for people: from where rows are read."""
         if any(part.package is not None for part in self.parts):
             return "package data"
-        repos = dict.fromkeys(repo for part in self.parts if part.hub is not None for repo, _ in part.hub.datasets)
-        where = ["published files (--data-dir)"] if any(part.files for part in self.parts) else []
+        single = [part for whole in self.parts for part in whole.single_parts]
+        repos = dict.fromkeys(repo for part in single if part.hub is not None for repo, _ in part.hub.datasets)
+        where = ["published files (--data-dir)"] if any(part.files for part in single) else []
         return " or ".join([*([f"Hub: {', '.join(repos)}"] if repos else []), *where])
 
 

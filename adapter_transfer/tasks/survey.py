@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Protocol
 
 import numpy as np
 
 from adapter_transfer.errors import DataError
-from adapter_transfer.tasks.encoding import Tokenizer, encode
-from adapter_transfer.tasks.formats import Format
+from adapter_transfer.tasks.encoding import encode
+from adapter_transfer.tasks.formats import Format, Tokenizer
 from adapter_transfer.tasks.leaks import shared_items, shared_premises, text_overlap
 from adapter_transfer.tasks.schema import SchemaError
 from adapter_transfer.tasks.task import ExampleSet
@@ -91,12 +90,6 @@ def read_splits(wanted: Iterable[tuple[str, str]], read: Callable[[str, str], Ex
     return found
 
 
-def label_counts(examples: ExampleSet, format: Format) -> list[int]:
-    """Examples with each label, in the order of the labels."""
-    counts = Counter(example.label for example in examples.examples)
-    return [counts[label] for label in range(format.num_answers)]
-
-
 def token_lengths(examples: ExampleSet, format: Format, tokenizer: Tokenizer, max_length: int) -> TokenLengths:
     """How long the rows of a split are; p95 is the length that 95 % of them do not exceed."""
     lengths = encode(examples, format, tokenizer, _NO_LIMIT).row_lengths
@@ -135,5 +128,4 @@ def as_the_model_sees(
         return []
     few = encode(replace(examples, examples=examples.examples[:number]), format, tokenizer, max_length)
     texts = [tokenizer.decode(few.row(row).tolist()) for row in range(len(few.row_lengths))]
-    each = format.rows_per_example
-    return [texts[start : start + each] for start in range(0, len(texts), each)]
+    return [texts[first:last] for first, last in pairwise(few.first_rows.tolist())]

@@ -10,10 +10,10 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ import torch
 
 from adapter_transfer.errors import RunFailedError
 from adapter_transfer.methods.recomputation import set_gradient_checkpointing
-from adapter_transfer.tasks.encoding import EncodedExamples
-from adapter_transfer.tasks.metrics import Score, score_choices
+from adapter_transfer.tasks.formats import EncodedExamples
+from adapter_transfer.tasks.metrics import Score, validation_figures
 from adapter_transfer.training.batching import collate, count_tokens, micro_batches
 from adapter_transfer.training.cutting import Indices
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.history import History
 from adapter_transfer.training.joint_optimizer import JointOptimizer
+from adapter_transfer.training.mixing import StepDraws
 from adapter_transfer.training.optimizers import make_optimizer, release
 from adapter_transfer.training.position import TrainingPosition, resume, save
 from adapter_transfer.training.runtime import Runtime
@@ -39,7 +40,7 @@ from adapter_transfer.training.steps import (
     learning_rate_at,
     num_updates,
 )
-from adapter_transfer.training.streams import example_order, rounding_seed, seed_dropout
+from adapter_transfer.training.streams import dropout_seed, rounding_seed
 
 _LOG_EVERY = 10
 _MIN_LOSS_SCALE = 1e-4
@@ -48,12 +49,26 @@ _MIN_LOSS_SCALE = 1e-4
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is, for a display."""
+    """Where a training is, for a display.
+
+    Attributes:
+        doing: what is counted where it is no steps, because the training has yet to begin.
+    """
 
     step: int
     num_steps: int
     loss: float | None = None
-    validation_accuracy: float | None = None
+    validation_score: float | None = None
+    doing: str = ""
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """One task of a training, its name being that of its head."""
+
+    name: str
+    train: EncodedExamples
+    validation: EncodedExamples
 
 
 @dataclass(frozen=True)
@@ -62,16 +77,14 @@ class FitInputs:
 
     Attributes:
         model: with an assembly attached; its trainable parameters are what trains.
-        head: the active head's name.
+        tasks: that it trains on, each with a head of its own; several are a mixture (see `mixing`).
         purpose: names this training's random streams (the task), so that phases of one seed differ.
         undecayed: names of parameters that weight decay leaves alone, whatever their shape.
         table_ids: (R,) which rows of the whole embedding table its rows are, where it trains and is trimmed.
     """
 
     model: Any
-    head: str
-    train: EncodedExamples
-    validation: EncodedExamples
+    tasks: tuple[FitTask, ...]
     settings: TrainingSettings
     seed: int
     purpose: str
@@ -82,6 +95,13 @@ class FitInputs:
     undecayed: frozenset[str] = frozenset()
     table_ids: Indices | None = None
     on_progress: Callable[[Progress], None] = field(default=lambda _: None)
+
+    @cached_property
+    def draws(self) -> StepDraws:
+        """Which examples each step trains on."""
+        names = tuple(task.name for task in self.tasks)
+        sizes = tuple(len(task.train) for task in self.tasks)
+        return StepDraws(names, sizes, self.settings, self.seed, self.purpose)
 
 
 def fit(inputs: FitInputs) -> TrainingPosition:
@@ -134,12 +154,12 @@ def _optimizer(inputs: FitInputs) -> Iterator[torch.optim.Optimizer]:
 
 def _train(inputs: FitInputs, optimizer: torch.optim.Optimizer) -> tuple[TrainingPosition, dict[str, torch.Tensor]]:
     """Every step that is not done yet; where it ends, and the best weights."""
-    settings, runtime, parameters = inputs.settings, inputs.runtime, inputs.parameters
+    settings, runtime, parameters, draws = inputs.settings, inputs.runtime, inputs.parameters, inputs.draws
     scaler = runtime.make_scaler()
     position, best = resume(inputs.progress_dir, parameters, optimizer, scaler)
     history = History(inputs.history_path, resume_after=position.step)
-    num_steps = settings.num_steps(len(inputs.train))
-    validation_steps = settings.validation_steps(len(inputs.train))
+    num_steps = draws.num_steps
+    validation_steps = settings.validation_steps(draws.num_examples)
     has_dropout = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in inputs.model.modules())
     window = log_window(num_steps)
     # Losses of the open window; read back from the device when it closes, and at a checkpoint.
@@ -149,18 +169,18 @@ def _train(inputs: FitInputs, optimizer: torch.optim.Optimizer) -> tuple[Trainin
     for step in range(position.step, num_steps):
         if position.stopped_early:
             break
-        examples = _examples_of_step(step, inputs)
-        cuts = _cuts_of_step(examples, inputs)
+        task, examples = inputs.tasks[draws.tasks[step]], draws.examples(step)
+        cuts = _cuts_of_step(task, examples, inputs)
         batches = (
-            collate(inputs.train, cut, runtime.pad_id, runtime.device)
+            collate(task.train, cut, runtime.pad_id, runtime.device)
             for cut in _seeding(cuts, step, has_dropout, inputs)
         )
         rate = learning_rate_at(step, num_steps, settings)
         begin_update(optimizer, step, rate)
-        loss = accumulate_gradients(inputs.model, inputs.head, batches, len(examples), runtime, scaler)
+        loss = accumulate_gradients(inputs.model, task.name, batches, len(examples), runtime, scaler)
         norm = apply_gradients(optimizer, list(parameters.values()), rate, settings.max_grad_norm, scaler)
         losses.append(loss)
-        position = _count_step(position, cuts, time.monotonic() - started, inputs)
+        position = _count_step(position, task, cuts, time.monotonic() - started)
         if step + 1 in validation_steps:
             position, best = _validate(inputs, history, position, best, num_steps)
         is_last = step + 1 == num_steps
@@ -176,24 +196,17 @@ def _train(inputs: FitInputs, optimizer: torch.optim.Optimizer) -> tuple[Trainin
     return position, best
 
 
-def _examples_of_step(step: int, inputs: FitInputs) -> Indices:
-    """The examples of one step, in an order that keys (seed, purpose, epoch, example) give."""
-    size, total = inputs.settings.batch_size, len(inputs.train)
-    epoch, index = divmod(step, inputs.settings.steps_per_epoch(total))
-    return example_order(inputs.seed, inputs.purpose, epoch, total)[index * size : (index + 1) * size]
-
-
-def _cuts_of_step(examples: Indices, inputs: FitInputs) -> list[Indices]:
+def _cuts_of_step(task: FitTask, examples: Indices, inputs: FitInputs) -> list[Indices]:
     """The micro-batches of one step: a single one where weights move in the backward pass, as they move in each."""
     is_whole = inputs.settings.updates_in_backward
-    return micro_batches(inputs.train, examples, sys.maxsize if is_whole else inputs.runtime.token_budget)
+    return micro_batches(task.train, examples, sys.maxsize if is_whole else inputs.runtime.token_budget)
 
 
 def _seeding(cuts: list[Indices], step: int, has_dropout: bool, inputs: FitInputs) -> Any:
     """The cuts one by one, dropout's stream set just before each is used."""
     for cut in cuts:
         if has_dropout:
-            seed_dropout(inputs.seed, inputs.purpose, step, int(cut[0]))
+            torch.manual_seed(dropout_seed(inputs.seed, inputs.purpose, step, int(cut[0])))
         yield cut
 
 
@@ -206,11 +219,13 @@ def _log(
     rate: float,
     num_steps: int,
 ) -> TrainingPosition:
-    mean = statistics.fmean(_read(losses, position.step, num_steps))
+    values = _read(losses, position.step, num_steps)
+    mean = statistics.fmean(values)
     record = {
         "step": position.step,
-        "epoch": position.step * inputs.settings.batch_size / len(inputs.train),
+        "epoch": position.step * inputs.settings.batch_size / inputs.draws.num_examples,
         "loss": mean,
+        **_by_task(inputs, position.step, values),
         "learning_rate": rate,
         # Of a step that fp16's scaler has skipped there is none.
         "grad_norm": float(norm) if math.isfinite(norm) else None,
@@ -224,13 +239,22 @@ def _log(
     return replace(position, train_loss_first=first_loss, train_loss_last=mean)
 
 
+def _by_task(inputs: FitInputs, step: int, values: Sequence[float]) -> dict[str, Any]:
+    """Of a mixture, the mean loss of each task that the last steps were of."""
+    if len(inputs.tasks) == 1:
+        return {}
+    tasks = inputs.draws.tasks[step - len(values) : step]
+    of_task = {index: [v for v, task in zip(values, tasks, strict=True) if task == index] for index in set(tasks)}
+    return {"losses": {inputs.tasks[index].name: statistics.fmean(found) for index, found in sorted(of_task.items())}}
+
+
 def log_window(num_steps: int) -> int:
     """Steps whose losses are averaged to one record: 10, or fewer where a training is so short."""
     return max(1, min(_LOG_EVERY, num_steps // 4))
 
 
-def _count_step(position: TrainingPosition, cuts: list[Indices], seconds: float, inputs: FitInputs) -> TrainingPosition:
-    real, padded = count_tokens(inputs.train, cuts)
+def _count_step(position: TrainingPosition, task: FitTask, cuts: list[Indices], seconds: float) -> TrainingPosition:
+    real, padded = count_tokens(task.train, cuts)
     return replace(
         position,
         step=position.step + 1,
@@ -267,27 +291,30 @@ def _read(losses: list[torch.Tensor], step: int, num_steps: int) -> list[float]:
     return values
 
 
-def validate(inputs: FitInputs) -> Score:
-    """The score of the model as it is on the validation examples."""
-    logits = predict(inputs.model, inputs.head, inputs.validation, inputs.runtime)
-    return score_choices(logits, inputs.validation.labels)
+def validate(inputs: FitInputs) -> list[Score]:
+    """The score of the model as it is on the validation examples of each task."""
+    return [
+        task.validation.format.score(task.validation, predict(inputs.model, task.name, task.validation, inputs.runtime))
+        for task in inputs.tasks
+    ]
 
 
 def _validate(
     inputs: FitInputs, history: History, position: TrainingPosition, best: dict[str, torch.Tensor], num_steps: int
 ) -> tuple[TrainingPosition, dict[str, torch.Tensor]]:
-    score = validate(inputs)
-    record = {"step": position.step, "validation_accuracy": score.accuracy, "validation_loss": score.loss}
+    figures = validation_figures([task.name for task in inputs.tasks], validate(inputs))
+    score, loss = figures["validation_score"], figures["validation_loss"]
+    record = {"step": position.step, **figures}
     history.add(record)
     if inputs.runtime.trackers:
         inputs.runtime.accelerator.log(record, step=position.step)
-    inputs.on_progress(Progress(position.step, num_steps, validation_accuracy=score.accuracy))
-    if not math.isfinite(score.loss):
+    inputs.on_progress(Progress(position.step, num_steps, validation_score=score))
+    if not math.isfinite(loss):
         raise RunFailedError(f"the validation loss is no longer a number at step {position.step} of {num_steps}")
-    if (score.accuracy, -score.loss) > (position.best_accuracy, -position.best_loss):
+    if (score, -loss) > (position.best_score, -position.best_loss):
         if inputs.settings.select == "best":
             best = {name: parameter.detach().to("cpu", copy=True) for name, parameter in inputs.parameters.items()}
-        better = replace(position, best_step=position.step, best_accuracy=score.accuracy, best_loss=score.loss)
+        better = replace(position, best_step=position.step, best_score=score, best_loss=loss)
         return replace(better, validations_since_best=0), best
     waited = position.validations_since_best + 1
     patience = inputs.settings.patience

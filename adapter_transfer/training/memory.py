@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapter_transfer.backbones.encoder_tape import BodyWeights, Pass, record_encoder
+from adapter_transfer.backbones.encoder_tape import CHOICE_HEAD, BodyWeights, HeadShape, Pass, record_encoder
 from adapter_transfer.backbones.lifetimes import GradientFate, Peaks, measure
 from adapter_transfer.backbones.sizes import EncoderShape, count_parameters
 from adapter_transfer.backbones.tape import FULL, HALF, Device, Tape, Weight
@@ -60,7 +60,8 @@ class Workload:
         accumulates: a step has several micro-batches, so that gradients lie there while the next one runs forward.
         device: where it runs.
         is_training: False for an evaluation.
-        num_logits: K, logits that the head gives for a row.
+        head: that answers.
+        other_heads: of a mixture's other tasks. They are there and have moments, but no gradients while this one works.
     """
 
     fields: Mapping[str, Any]
@@ -75,7 +76,8 @@ class Workload:
     accumulates: bool = False
     device: Device = "cuda"
     is_training: bool = True
-    num_logits: int = 1
+    head: HeadShape = CHOICE_HEAD
+    other_heads: tuple[HeadShape, ...] = ()
 
     @property
     def is_full(self) -> bool:
@@ -106,7 +108,7 @@ class MemoryEstimate:
     """Bytes that a phase takes on its device.
 
     Attributes:
-        weights: encoder, adapters and head.
+        weights: encoder, adapters and heads.
         gradients: of weights, at their most.
         optimizer: its moments, without those in pages.
         activations: what the backward pass needs of the forward pass, at its most; in an evaluation, of one layer.
@@ -133,22 +135,25 @@ class MemoryEstimate:
         return self.peak + sum(self.headroom.values())
 
 
-def largest_micro_batch(*, length: int, rows_each: int, batch_size: int, token_budget: int | None) -> tuple[int, int]:
+def largest_micro_batch(
+    *, length: int, rows_each: int, batch_size: int, token_budget: int | None, largest_example: int = 1
+) -> tuple[int, int]:
     """Rows and tokens a row, (B, T), of the largest micro-batch that `batching.micro_batches` can make.
 
     Args:
         length: tokens of the longest row there is.
-        rows_each: rows of one example, which stay together in training; 1 in evaluation.
-        batch_size: examples of one step; in evaluation, rows in all.
+        rows_each: rows of one example, which stay together in training; 1 in evaluation, and where examples differ.
+        batch_size: examples of one step; rows of it, where examples differ; in evaluation, rows in all.
         token_budget: None where a step is not cut (`TrainingSettings.updates_in_backward`).
+        largest_example: rows of the largest example, where they differ: they are never parted.
     """
     fitting = batch_size if token_budget is None else token_budget // (rows_each * length)
     examples = max(1, min(batch_size, fitting))
-    return examples * rows_each, length
+    return max(examples * rows_each, largest_example), length
 
 
 def trained_parameters(workload: Workload) -> int:
-    """Parameters that train, the head's included."""
+    """Parameters that train, those of every head included."""
     if workload.is_full:
         return count_parameters(workload.fields).total + _head_parameters(workload)
     each = METHODS[workload.method].footprint.parameters(workload.method_settings, workload.shape)
@@ -156,9 +161,9 @@ def trained_parameters(workload: Workload) -> int:
 
 
 def _head_parameters(workload: Workload) -> int:
-    """Of D×D and D×K with their biases."""
+    """Of all heads."""
     size = workload.shape.hidden_size
-    return size * (size + 1) + workload.num_logits * (size + 1)
+    return sum(weight.numel for head in (workload.head, *workload.other_heads) for weight in head.weights(size))
 
 
 def record_pass(workload: Workload) -> tuple[Tape, list[int]]:
@@ -168,7 +173,7 @@ def record_pass(workload: Workload) -> tuple[Tape, list[int]]:
     lower = workload.num_adapters - workload.num_trained_adapters
     trained = tuple(number >= lower for number in range(workload.num_adapters))
     insertion = METHODS[workload.method].footprint.insertion(workload.method_settings, trained)
-    return tape, record_encoder(run, insertion, workload.num_logits)
+    return tape, record_encoder(run, insertion, workload.head)
 
 
 def estimate_memory(workload: Workload) -> MemoryEstimate:
@@ -179,7 +184,9 @@ def estimate_memory(workload: Workload) -> MemoryEstimate:
         peaks = measure(tape)
         return _estimate(workload, weights, 0, 0, 0, peaks.forward, weights + peaks.forward)
     training = workload.training
-    trained = tuple({weight for operation in tape.operations for weight in operation.weights})
+    used = {weight for operation in tape.operations for weight in operation.weights}
+    idle = (weight for head in workload.other_heads for weight in head.weights(workload.shape.hidden_size))
+    trained = (*used, *idle)
     moments, paged = _moment_bytes(workload, trained)
     peaks = measure(
         tape,
@@ -237,7 +244,7 @@ def _estimate(
 
 
 def _weight_bytes(workload: Workload) -> int:
-    """Of the encoder, every adapter and the head."""
+    """Of the encoder, every adapter and head."""
     shape, body = workload.shape, workload.body
     encoder = count_parameters(workload.fields).total
     quantized = shape.linear_parameters if body.quantized_bits is not None else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,15 @@ from adapter_transfer.methods.attach import (
     trained_parameters,
     undecayed_parameters,
 )
-from adapter_transfer.tasks.encoding import EncodedExamples, concatenate
-from adapter_transfer.tasks.metrics import score_choices
+from adapter_transfer.tasks.encoding import concatenate
+from adapter_transfer.tasks.formats import EncodedExamples
+from adapter_transfer.tasks.metrics import Score, validation_figures
 from adapter_transfer.training.cutting import Indices
 from adapter_transfer.training.evaluate import predict
-from adapter_transfer.training.loop import FitInputs, Progress, fit
+from adapter_transfer.training.history import read_history
+from adapter_transfer.training.loop import FitInputs, FitTask, Progress, fit
+from adapter_transfer.training.mixing import sampling_shares
+from adapter_transfer.training.position import TrainingPosition
 from adapter_transfer.training.predictions import write_predictions
 from adapter_transfer.training.runtime import Runtime
 from adapter_transfer.training.settings import TrainingSettings
@@ -50,14 +54,14 @@ class TrainingPhase:
         model: with flexible heads and nothing attached; for full fine-tuning, its body is changed for good.
         assembly: what to put on it.
         counts: parameters of the backbone.
+        tasks: that it trains on; the assembly has a head for each.
         trimming: how the embedding table of a body that trains was cut; it is saved whole.
     """
 
     model: Any
     assembly: Assembly
     counts: ParameterCounts
-    train: EncodedExamples
-    validation: EncodedExamples
+    tasks: tuple[FitTask, ...]
     settings: TrainingSettings
     seed: int
     purpose: str
@@ -74,11 +78,10 @@ def run_training_phase(phase: TrainingPhase) -> dict[str, Any]:
     assemble(model, assembly)
     try:
         parameters = trained_parameters(model)
-        position = fit(_fit_inputs(phase, parameters))
-        logits = predict(model, assembly.head, phase.validation, phase.runtime)
-        score = score_choices(logits, phase.validation.labels)
+        fit_inputs = _fit_inputs(phase, parameters)
+        position = fit(fit_inputs)
+        scores = [_answer_validation(phase, task) for task in phase.tasks]
         save_artifact(model, assembly, phase.paths.artifact_dir, phase.trimming)
-        write_predictions(phase.paths.predictions_path, phase.validation, logits)
         added = sum(p.numel() for n, p in model.named_parameters() if not n.startswith(f"{model.base_model_prefix}."))
         trained = sum(parameter.numel() for parameter in parameters.values())
         if phase.trimming is not None:  # rows that are not here are trained, too: weight decay moves them
@@ -92,16 +95,16 @@ def run_training_phase(phase: TrainingPhase) -> dict[str, Any]:
         "num_skipped_steps": position.num_skipped_steps,
         "best_step": position.best_step,
         "stopped_early": position.stopped_early,
-        "num_train_examples": len(phase.train),
+        "num_train_examples": sum(len(task.train) for task in phase.tasks),
         "num_train_tokens": position.num_tokens,
         "num_padded_tokens": position.num_padded_tokens,
-        "max_row_tokens": int(phase.train.row_lengths.max()),
-        "num_truncated_rows": phase.train.num_truncated,
-        "validation_accuracy": score.accuracy,
-        "validation_loss": score.loss,
-        "num_validation": score.num_items,
-        "validation_constant_predictions": score.constant_predictions,
-        "chance": phase.train.format.chance,
+        "max_row_tokens": max(int(task.train.row_lengths.max()) for task in phase.tasks),
+        "num_truncated_rows": sum(task.train.num_truncated for task in phase.tasks),
+        **validation_figures([task.name for task in phase.tasks], scores),
+        "num_validation": sum(score.num_items for score in scores),
+        "validation_constant_predictions": all(score.constant_predictions for score in scores),
+        "chance": phase.tasks[0].train.format.chance if len(phase.tasks) == 1 else None,
+        **({} if len(phase.tasks) == 1 else {"tasks": _tasks_trained(fit_inputs, position)}),
         "trained_parameters": trained,
         "head_parameters": added,
         "total_parameters": phase.counts.total,
@@ -115,9 +118,7 @@ def run_training_phase(phase: TrainingPhase) -> dict[str, Any]:
 def _fit_inputs(phase: TrainingPhase, parameters: dict[str, torch.nn.Parameter]) -> FitInputs:
     return FitInputs(
         model=phase.model,
-        head=phase.assembly.head,
-        train=phase.train,
-        validation=phase.validation,
+        tasks=phase.tasks,
         settings=phase.settings,
         seed=phase.seed,
         purpose=phase.purpose,
@@ -129,6 +130,33 @@ def _fit_inputs(phase: TrainingPhase, parameters: dict[str, torch.nn.Parameter])
         table_ids=_table_ids(phase.trimming),
         on_progress=phase.on_progress,
     )
+
+
+def _answer_validation(phase: TrainingPhase, task: FitTask) -> Score:
+    """Scores a task's validation items and writes what was answered: of a mixture, to a file a task."""
+    logits = predict(phase.model, task.name, task.validation, phase.runtime)
+    path = phase.paths.predictions_path
+    if len(phase.tasks) > 1:
+        path = path.with_name(f"{path.stem}-{task.name}{path.suffix}")
+    write_predictions(path, task.validation, logits)
+    return task.validation.format.score(task.validation, logits)
+
+
+def _tasks_trained(inputs: FitInputs, position: TrainingPosition) -> dict[str, dict[str, Any]]:
+    """What each task of a mixture had: examples, steps, and losses at the start and at the end."""
+    draws, history = inputs.draws, read_history(inputs.history_path)
+    shares = sampling_shares(draws.sizes, draws.settings)
+    told = {}
+    for index, task in enumerate(inputs.tasks):
+        losses = [record["losses"][task.name] for record in history if task.name in record.get("losses", ())]
+        told[task.name] = {
+            "num_train_examples": draws.sizes[index],
+            "num_steps": int((draws.tasks[: position.step] == index).sum()),
+            "share": float(shares[index]),
+            "train_loss_first": losses[0] if losses else None,
+            "train_loss_last": losses[-1] if losses else None,
+        }
+    return told
 
 
 def _table_ids(trimming: Trimming | None) -> Indices | None:
@@ -165,10 +193,11 @@ def run_evaluation_phase(
     finally:
         disassemble(model, assembly)
     write_predictions(predictions_path, pooled, logits)
-    codes = np.array(pooled.languages)
-    scores = {code: score_choices(logits[codes == code], pooled.labels[codes == code]) for code in dict.fromkeys(codes)}
+    sizes = [len(part.tokens if part.format.reads_tokens else part.row_lengths) for part in languages]
+    of_parts = np.split(logits, np.cumsum(sizes)[:-1])
+    scores = {part.languages[0]: part.format.score(part, own) for part, own in zip(languages, of_parts, strict=True)}
     return {
-        "languages": {str(code): asdict(score) for code, score in scores.items()},
+        "languages": {code: score.as_json() for code, score in scores.items()},
         "chance": pooled.format.chance,
         "num_truncated_rows": pooled.num_truncated,
         "seconds": time.monotonic() - started,

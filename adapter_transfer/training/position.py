@@ -36,7 +36,7 @@ class TrainingPosition:
 
     step: int = 0
     best_step: int = 0
-    best_accuracy: float = -1.0
+    best_score: float = -1.0
     best_loss: float = math.inf
     validations_since_best: int = 0
     train_loss_first: float | None = None
@@ -86,6 +86,8 @@ def resume(
     if found is None:
         return TrainingPosition(), {}
     fields: Any = found.state["position"]
+    if "best_accuracy" in fields:  # as it was called when there was accuracy only
+        fields["best_score"] = fields.pop("best_accuracy")
     best_loss = math.inf if fields["best_loss"] is None else fields["best_loss"]
     scalars: Any = found.state["optimizer"]
     names = names_of(optimizer, parameters)

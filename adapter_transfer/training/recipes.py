@@ -13,6 +13,7 @@ from typing import Any
 
 from adapter_transfer.backbones.zoo import PUBLISHED
 from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.tasks.mixtures import is_mixture, members
 from adapter_transfer.training.settings import Phase, RuleBase, TrainingRule, TrainingSettings
 
 SCALES = tuple(backbone.name for backbone in PUBLISHED)
@@ -50,6 +51,7 @@ NO_VALUE = "no published value"
 """How the source of a value begins that nobody published for that method and scale."""
 
 _XTREME_R = "XTREME-R (Ruder et al. 2021, arXiv 2104.07412): google-research/xtreme@c061466 scripts/train_xcopa.sh"
+_XTREME = "XTREME (Hu et al. 2020, arXiv 2003.11080): google-research/xtreme@0918248 scripts"
 _POTH = "Poth et al. 2021 (arXiv 2104.08247): adapter-hub/efficient-task-transfer@a3564a5 run_configs"
 _FUSION = "Pfeiffer et al. 2021 (AdapterFusion, arXiv 2005.00247, section 4.1)"
 _LORA = "Hu et al. 2021 (LoRA, arXiv 2106.09685)"
@@ -58,9 +60,8 @@ _REFT = "Wu et al. 2024 (ReFT, arXiv 2404.03592)"
 
 
 def _recipe(
-    backbones: Iterable[str], methods: Iterable[str], source: str, values: Mapping[str, Any], task: str | None = None
+    backbones: Iterable[str], methods: Iterable[str], source: str, values: Mapping[str, Any], *tasks: str
 ) -> Recipe:
-    tasks = (task,) if task is not None else ()
     return Recipe(tuple(backbones), tuple(methods), TrainingRule(**values), source, tasks)
 
 
@@ -71,6 +72,8 @@ _OTHER_ADAPTERS = tuple(name for name, method in METHODS.items() if method.kind 
 _PLAIN = {"weight_decay": 0.0, "warmup_share": 0.0}
 _DECAYED = {"weight_decay": 0.1, "warmup_share": 0.06}
 _XTREME_R_VALUES = {"batch_size": 32, "epochs": 5, "max_length": 128}
+_XTREME_QA = {"batch_size": 32, "epochs": 3, "max_length": 384, "doc_stride": 128}
+_SQUAD = ("squad1", "squad2")
 _POTH_VALUES = {"batch_size": 32, "epochs": 15, "max_length": 128, "patience": 4}
 
 _FULL = (
@@ -99,6 +102,43 @@ _FULL = (
         f"{NO_VALUE} found for XLM-R XL and XXL; rate of DeBERTa V2 XXL (1.5 billion) on MNLI (microsoft/"
         "DeBERTa@10f237a experiments/glue/mnli.sh), batch, epochs and length as large",
         {"learning_rate": 3e-6, **_XTREME_R_VALUES},
+    ),
+    _recipe(
+        ("base", "large"),
+        ("full",),
+        f"{_XTREME}/train_qa.sh (SQuAD 1.1, XLM-R base and large: 4 × 8 steps of accumulation; its 500 steps of "
+        "warm-up are 0.06 of all)",
+        {"learning_rate": 3e-5, **_XTREME_QA, "weight_decay": 0.0001, "warmup_share": 0.06},
+        *_SQUAD,
+    ),
+    _recipe(
+        (*_MINI, *_BILLIONS),
+        ("full",),
+        f"{NO_VALUE} at these scales; epochs, length and stride taken from base, the rate is their own",
+        _XTREME_QA,
+        *_SQUAD,
+    ),
+    _recipe(
+        ("base", "large"),
+        ("full",),
+        f"{NO_VALUE} for CCG; rate, batch, epochs and length as XTREME (Hu et al. 2020, arXiv 2003.11080) tags names "
+        "with XLM-R: google-research/xtreme@0918248 scripts/train_panx.sh",
+        {"learning_rate": 2e-5, "batch_size": 32, "epochs": 10, "max_length": 128},
+        "ccg",
+    ),
+    _recipe(
+        SCALES,
+        ("full",),
+        f"{NO_VALUE} of a length for XLM-R; taken from seq_bn",
+        {"max_length": 200},
+        "hellaswag",
+    ),
+    _recipe(
+        SCALES,
+        ("full",),
+        f"{NO_VALUE} of a length for XLM-R; taken from seq_bn",
+        {"max_length": 160},
+        "anli",
     ),
 )
 
@@ -130,21 +170,36 @@ _ADAPTER_TASKS = (
         ("seq_bn",),
         f"{_POTH}/social_i_qa.json (RoBERTa base)",
         {"batch_size": 16},
-        task="socialiqa",
+        "socialiqa",
     ),
     _recipe(
         _OTHERS,
         ("seq_bn",),
         f"{NO_VALUE} at this scale; taken from base",
         {"batch_size": 16},
-        task="socialiqa",
+        "socialiqa",
     ),
     _recipe(
         SCALES,
         _OTHER_ADAPTERS,
         f"{NO_VALUE} for this task; taken from seq_bn",
         {"batch_size": 16},
-        task="socialiqa",
+        "socialiqa",
+    ),
+    *(
+        recipe
+        for source, values, tasks in (
+            ("hellaswag.json (RoBERTa base)", {"batch_size": 16, "max_length": 200}, ("hellaswag",)),
+            ("cosmos_qa.json (RoBERTa base)", {"batch_size": 16}, ("cosmosqa",)),
+            ("commonsense_qa.json (RoBERTa base)", {"batch_size": 16, "max_length": 80}, ("commonsenseqa",)),
+            ("squad.json and squad_v2.json (RoBERTa base)", {"batch_size": 16, "max_length": 384}, _SQUAD),
+            ("anli_r3.json (RoBERTa base, round 3 alone)", {"max_length": 160}, ("anli",)),
+        )
+        for recipe in (
+            _recipe(("base",), ("seq_bn",), f"{_POTH}/{source}", values, *tasks),
+            _recipe(_OTHERS, ("seq_bn",), f"{NO_VALUE} at this scale; taken from base", values, *tasks),
+            _recipe(SCALES, _OTHER_ADAPTERS, f"{NO_VALUE} for this task; taken from seq_bn", values, *tasks),
+        )
     ),
 )
 
@@ -258,12 +313,27 @@ RECIPES: tuple[Recipe, ...] = (*_FULL, *_ADAPTER_TASKS, *_ADAPTER_METHODS)
 
 
 def recipes_for(*, phase: Phase, method: str, backbone: str, task: str) -> tuple[Recipe, ...]:
-    """The recipes of one training, in the order in which they apply; none where the backbone is not a published one."""
-    return tuple(
+    """The recipes of one training, in the order in which they apply; none where the backbone is not a published one.
+
+    A control is trained as the task that it is made of. A mixture is trained as any task, with the longest rows that a
+    task of it has.
+    """
+    names = {member.base.name for member in members(task)}
+    fitting = [
         recipe
         for recipe in RECIPES
-        if backbone in recipe.backbones
-        and method in recipe.methods
-        and (not recipe.tasks or task in recipe.tasks)
-        and recipe.phase in (None, phase)
+        if backbone in recipe.backbones and method in recipe.methods and recipe.phase in (None, phase)
+    ]
+    if not is_mixture(task):
+        return tuple(recipe for recipe in fitting if not recipe.tasks or names & set(recipe.tasks))
+    general = tuple(recipe for recipe in fitting if not recipe.tasks)
+    lengths = [
+        recipe.values.get("max_length", 0) for recipe in fitting if not recipe.tasks or names & set(recipe.tasks)
+    ]
+    if not general:
+        return ()
+    rule = TrainingRule(**{"max_length": max(lengths)})
+    return (
+        *general,
+        Recipe((backbone,), (method,), rule, f"{NO_VALUE} for mixtures; length as the longest of its tasks"),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -20,6 +21,8 @@ from adapter_transfer.config import Settings, one_of
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.tasks.formats import DOC_STRIDE
+from adapter_transfer.tasks.mixtures import check_mixture, members, mixture_of
 
 Phase = Literal["intermediate", "target"]
 DeviceRequest = Literal["auto", "cpu", "cuda"]
@@ -35,7 +38,7 @@ DEFAULT_CHECKPOINT_SECONDS = 60.0
 
 _MACHINE_FIELDS = ("gradient_checkpointing", "token_budget")
 """Settings that change memory and time and no result beyond rounding: no part of a run's identity."""
-_LATER_FIELDS = ("update", "master_weights")
+_LATER_FIELDS = ("update", "master_weights", "sampling", "sampling_cap", "sampling_temperature", "doc_stride")
 """Settings that came after the first runs: part of an identity only where they are not at their default."""
 
 
@@ -52,8 +55,18 @@ class TrainingSettings(Settings):
     """Optimizer steps after which training ends, if that comes before the last epoch."""
     max_length: int = Field(128, ge=8)
     """Tokens in a row, special tokens included; the rest is cut off."""
+    doc_stride: int = Field(DOC_STRIDE, ge=0)
+    """Tokens that two neighbouring windows of a context share, where one is too long for a row (span tasks); at most
+    half of what a window has room for."""
     max_train_examples: int | None = Field(None, gt=0)
-    """Train on the first so many examples only."""
+    """Train on the first so many examples only; of a mixture, on so many of each task."""
+    sampling: Literal["capped", "proportional", "temperature", "uniform"] = "capped"
+    """By what a mixture of tasks draws the task of each step: the number of examples, that number up to a cap, its root
+    (`sampling_temperature`), or all alike."""
+    sampling_cap: int = Field(2**17, gt=0)
+    """Examples beyond which a task counts no more with `sampling: capped` (Phang et al. 2020, arXiv 2005.13013)."""
+    sampling_temperature: float = Field(2.0, ge=1)
+    """T of `sampling: temperature`: shares are those of the numbers of examples to the power 1/T."""
     optimizer: OptimizerName = "adamw"
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), fused; `-8bit` keeps its moments in 8 bits by blocks
     (Dettmers et al. 2022, arXiv 2110.02861), those of the embedding table in 32; `paged-` lets a card move them out to
@@ -165,6 +178,16 @@ def require_applicable(
         raise ConfigError(problems)
 
 
+def _check_trained(name: str) -> str:
+    # A target is no part of a mixture.
+    return name if name in TASKS else check_mixture(name)
+
+
+def _called(trained: str) -> tuple[str, ...]:
+    """The names by which rules may call what is trained: its own, and that of what a control is made of."""
+    return trained, mixture_of(task.base.name for task in members(trained))
+
+
 class RuleFilter(Settings):
     """Which trainings a rule is for; what is left out matches all."""
 
@@ -174,12 +197,14 @@ class RuleFilter(Settings):
     """Name of a method."""
     backbone: str | None = None
     """Name of a backbone of the experiment."""
-    task: Annotated[str, one_of("task", TASKS)] | None = None
-    """Name of the task that is trained."""
+    task: Annotated[str, AfterValidator(_check_trained)] | None = None
+    """Name of the task or mixture that is trained; a task's rules hold for the controls that are made of it, too."""
 
     def matches(self, given: dict[str, str]) -> bool:
         """Whether every field that is set equals the given one."""
-        return all(given[key] == value for key, value in self.model_dump(exclude_none=True).items())
+        wanted = self.model_dump(exclude_none=True)
+        task = wanted.pop("task", None)
+        return all(given[key] == value for key, value in wanted.items()) and task in (None, *_called(given["task"]))
 
 
 class RuleBase(Settings):

@@ -11,6 +11,7 @@ import torch
 from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.training.batching import Batch
 from adapter_transfer.training.joint_optimizer import JointOptimizer
+from adapter_transfer.training.objectives import summed_loss
 from adapter_transfer.training.runtime import Runtime
 from adapter_transfer.training.settings import TrainingSettings
 
@@ -27,15 +28,13 @@ def learning_rate_at(step: int, num_steps: int, settings: TrainingSettings) -> f
     return settings.learning_rate * factor[settings.schedule]
 
 
-def batch_logits(model: Any, head: str, batch: Batch) -> torch.Tensor:
-    """Logits of whole examples in fp32, (B, R·K)."""
-    logits = row_logits(model, head, batch.input_ids, batch.attention_mask, batch.token_types)
-    return logits.float().view(len(batch.labels), -1)
-
-
-def summed_loss(model: Any, head: str, batch: Batch) -> torch.Tensor:
+def batch_loss(model: Any, head: str, batch: Batch) -> torch.Tensor:
     """Cross-entropy summed over the examples of a batch, a scalar."""
-    return torch.nn.functional.cross_entropy(batch_logits(model, head, batch), batch.labels, reduction="sum")
+    reads_tokens = batch.format.reads_tokens
+    logits = row_logits(
+        model, head, batch.input_ids, batch.attention_mask, batch.token_types, reads_tokens=reads_tokens
+    )
+    return summed_loss(logits.float(), batch)
 
 
 def accumulate_gradients(
@@ -56,7 +55,7 @@ def accumulate_gradients(
     total: torch.Tensor | None = None
     for batch in batches:
         with runtime.autocast():
-            loss = summed_loss(model, head, batch) / num_examples
+            loss = batch_loss(model, head, batch) / num_examples
         runtime.accelerator.backward(scaler.scale(loss))
         total = loss.detach() if total is None else total + loss.detach()
     assert total is not None, "a step without examples"

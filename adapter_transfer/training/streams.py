@@ -11,7 +11,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from adapter_transfer.canonical import canonical_json
 
@@ -21,7 +20,7 @@ def stream_seed(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(hashlib.sha256(canonical_json([seed, *purpose])).digest()[:8], "big") >> 1
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def example_order(seed: int, purpose: str, epoch: int, num_examples: int) -> npt.NDArray[np.int64]:
     """The order of examples in an epoch: (num_examples,) indices, read-only (asked for again at every step).
 
@@ -40,10 +39,10 @@ def rounding_seed(seed: int, purpose: str, parameter: str, step: int) -> int:
     return stream_seed(seed, purpose, "rounding", parameter, step)
 
 
-def seed_dropout(seed: int, purpose: str, step: int, first_example: int) -> None:
-    """Seeds torch's generators for the dropout of one micro-batch.
+def dropout_seed(seed: int, purpose: str, step: int, first_example: int) -> int:
+    """Of the dropout of one micro-batch, which torch's own generators draw.
 
     Kernels draw dropout by position in the batch, which cannot be keyed by example; keyed by step and first example,
     it is at least the same whenever the step is cut the same way.
     """
-    torch.manual_seed(stream_seed(seed, purpose, "dropout", step, first_example))
+    return stream_seed(seed, purpose, "dropout", step, first_example)

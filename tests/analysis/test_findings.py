@@ -39,7 +39,7 @@ def test_one_scale_says_nothing_about_scale(grid: Grid) -> None:
 
 
 def test_a_control_stands_on_no_line(grid: Grid) -> None:
-    finding = find(summarise(grid()), TARGET, controls=["mini"])
+    finding = find(summarise(grid()), TARGET, random_backbones=["mini"])
     assert not any("mini" in item for item in finding.items)
 
 
@@ -56,6 +56,6 @@ def test_missing_scales_are_named(grid: Grid) -> None:
 
 
 def test_controls_alone_give_no_finding(grid: Grid) -> None:
-    finding = find(summarise(grid(scales=["nano"])), TARGET, controls=["nano"])
+    finding = find(summarise(grid(scales=["nano"])), TARGET, random_backbones=["nano"])
     assert "control with random weights" in finding.lead
     assert not finding.items

@@ -41,7 +41,7 @@ def test_a_panel_for_each_scale_and_method(grid: Grid) -> None:
 
 
 def test_a_control_is_on_no_line(grid: Grid) -> None:
-    (panel,) = gain_panels(summarise(grid()), TARGET, controls=["micro"])
+    (panel,) = gain_panels(summarise(grid()), TARGET, random_backbones=["micro"])
     assert {row["scale"] for row in panel.rows} == {"nano", "mini"}
 
 

@@ -25,6 +25,19 @@ def test_the_file_counts_as_the_tokenizer_does():
     assert counter().row_lengths(ROWS).tolist() == expected
 
 
+def test_texts_and_words_make_up_rows():
+    found = counter()
+    for is_pair, (first, second) in ((True, ROWS[0]), (True, ROWS[2])):
+        lengths = found.text_lengths([first, second])
+        assert found.row_lengths([(first, second)]) == lengths.sum() + found.num_special(is_pair=is_pair)
+    sentences = [["the", "cat", "unbelievablyunlikely"], ["rain"]]
+    tokenizer = load_tokenizer(BACKBONES["nano"])
+    for words, sentence in zip(found.word_lengths(sentences), sentences, strict=True):
+        ids = tokenizer(sentence, is_split_into_words=True)
+        assert words.tolist() == [ids.word_ids().count(index) for index in range(len(sentence))]
+        assert words.sum() + found.num_special(is_pair=False) == len(ids["input_ids"])
+
+
 def test_kept_tokens_are_those_of_the_words_and_the_special_ones():
     tokenizer = load_tokenizer(BACKBONES["nano"])
     texts = ["the cat sat on the mat", "rain  fell", "the rain"]

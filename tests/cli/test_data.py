@@ -38,7 +38,7 @@ def test_published_files_are_surveyed(call, data_dir):
     assert told["val", "th"]["used_as"] == "validation"
     assert told["train", "en"]["examples"] == NUM_TRAIN
     assert told["train", "en"]["published"] == 400
-    assert told["test", "th"]["labels"] == [4, 4]
+    assert told["test", "th"]["labels"] == {"0": 4, "1": 4}
     assert told["test", "th"]["num_repaired"] > 0 == told["test", "en"]["num_repaired"]
     assert told["test", "th"]["source"] == "xcopa/data/th/test.th.jsonl"
     tokens = told["test", "en"]["tokens"]

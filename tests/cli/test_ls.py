@@ -7,6 +7,7 @@ import re
 
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.training.recipes import RECIPES, SCALES
 
 
@@ -16,6 +17,16 @@ def test_the_documented_hyper_parameters_are_the_shipped_ones(call, root):
     shown = call("ls", "recipes", "--markdown")
     assert shown.code == 0
     assert documented == shown.out, "write what `adapter-transfer ls recipes --markdown` prints between the marks"
+
+
+def test_the_readmes_table_of_tasks_is_that_of_the_declarations(call, root):
+    text = (root / "README.md").read_text("utf-8")
+    [documented] = re.findall(r"<!-- tasks -->\n(.*?)<!-- /tasks -->", text, re.DOTALL)
+    shown = call("ls", "tasks", "--markdown")
+    assert shown.code == 0
+    assert documented == shown.out, "write what `adapter-transfer ls tasks --markdown` prints between the marks"
+    published = [name for name, task in TASKS.items() if not task.is_sandbox]
+    assert [line.split("`")[1] for line in shown.out.splitlines()[2:]] == published
 
 
 def test_recipes_for_machines_hold_every_figure(call):

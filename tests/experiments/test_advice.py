@@ -49,7 +49,7 @@ def test_full_fine_tuning(demands, fits, lines):
 
 def test_a_whole_table_is_trimmed_first(demands):
     whole = demands("methods=[full]", "trim_vocabulary=false")
-    rows = whole[0].workload().fields["vocab_size"]
+    rows = whole[0].workloads()[0].fields["vocab_size"]
     whole = [type(d)(**{**vars(d), "num_kept": 100}) for d in whole]
     assert told(whole, lambda w: w.fields["vocab_size"] < rows) == "trim_vocabulary: true"
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_quantized_is_not_advised_to_be(demands):
 
 def test_every_run_of_a_method_has_to_fit(demands):
     both = demands("methods=[seq_bn]", "intermediates=[none, next-event]")
-    assert {d.workload().num_adapters for d in both} == {1, 2}
+    assert {w.num_adapters for d in both for w in d.workloads()} == {1, 2}
     fits = lambda w: w.num_adapters == 1 or w.training.gradient_checkpointing  # noqa: E731
     assert "gradient_checkpointing" in told(both, fits)
 

@@ -97,7 +97,7 @@ class Trained:
         assemble(model, assembly)
         encoded = encode(load_examples(task, "validation", "en"), task.format, tokenizer, spec.training.max_length)
         runtime = Runtime(make_accelerator("cpu", spec.precision), pad_id=tokenizer.pad_token_id)
-        return predict(model, assembly.head, encoded, runtime)
+        return predict(model, assembly.head, encoded, runtime).reshape(len(encoded), -1)
 
 
 def validation_run(spec):

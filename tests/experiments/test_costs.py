@@ -5,6 +5,8 @@ That the estimates themselves are right is tested where they are made (`training
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from adapter_transfer.config import apply_overrides, parse, read_text
@@ -156,8 +158,33 @@ def test_tokens_that_are_estimated_are_said_to_be():
     counted = costs_of(planned()).values()
     assert {cost.demand.basis for cost in counted} == {"bytes"}
     assert "a token for every 4 bytes" in how_counted(counted)
+    assert "at least" not in how_counted(counted)
+    many = [replace(cost, demand=replace(cost.demand, is_seen_whole=False)) for cost in counted]
+    assert "at least" in how_counted(many)
     sandbox = planned("backbones=[nano]", "training=[{learning_rate: 1e-4, max_train_examples: 16}]")
     assert how_counted(costs_of(sandbox).values()) == ""
+
+
+def test_a_mixture_turns_out_as_its_plan_says(small, tmp_path):
+    plan = make_plan(small("methods=[seq_bn]", "intermediates=[next-event+event-nli]"))
+    spec = next(run.spec for run in plan.runs if run.spec.phase == "intermediate")
+    cost = costs_of(plan)[spec.id]
+    session = Session(Store.open(tmp_path / "store"), MachineSettings(device="cpu", threads=1))
+    session.execute(spec)
+    metrics = session.store.read(spec.id).metrics
+    assert cost.trained_parameters == metrics["trained_parameters"]
+    # The task of each step is drawn: what is planned is the mean, by as many steps as there were.
+    drawn = [metrics["tasks"][task.name]["num_steps"] for task in spec.tasks]
+    planned = [metrics["num_steps"] * metrics["tasks"][task.name]["share"] for task in spec.tasks]
+    shares = zip(cost.demand.tasks, drawn, planned, strict=True)
+    padded = sum(task.trained.num * steps / mean for task, steps, mean in shares)
+    assert padded == pytest.approx(metrics["num_padded_tokens"], rel=0.05)
+    run_dir = session.store.run_dir(spec.id)
+    written = sum(path.stat().st_size for path in (run_dir / "artifact").rglob("*.safetensors"))
+    assert len(list((run_dir / "artifact" / "heads").iterdir())) == 2
+    predictions = sum(task.prediction_bytes for task in cost.demand.tasks)
+    assert cost.disk_bytes - predictions == pytest.approx(written, rel=0.1)
+    assert predictions == pytest.approx(sum(path.stat().st_size for path in run_dir.rglob("*.parquet")), rel=0.5)
 
 
 def test_a_run_turns_out_as_its_plan_says(small, tmp_path):
@@ -181,4 +208,5 @@ def test_a_run_turns_out_as_its_plan_says(small, tmp_path):
         assert padded == pytest.approx(metrics["num_padded_tokens"], rel=0.05)
         artifact = session.store.run_dir(run.spec.id) / "artifact"
         written = sum(path.stat().st_size for path in artifact.rglob("*.safetensors"))
-        assert told["disk_bytes"] == pytest.approx(written, rel=0.05)
+        predictions = sum(task.prediction_bytes for task in costs[run.spec.id].demand.tasks)
+        assert told["disk_bytes"] - predictions == pytest.approx(written, rel=0.05)

@@ -7,6 +7,8 @@ import torch
 from bare_models import ALONE, BareModel, bare_model
 
 from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.tasks.span_format import SpanExtraction
+from adapter_transfer.tasks.tagging_format import Tagging
 from adapter_transfer.training.memory import record_pass
 
 PRECISIONS = ({"precision": "fp32", "dropout": 0.0}, {"precision": "bf16", "dropout": 0.1})
@@ -43,6 +45,14 @@ def told_bytes(bare: BareModel) -> int:
 @pytest.mark.parametrize(("architecture", "method"), ALONE)
 def test_what_is_saved_alone(architecture, method, how):
     bare = bare_model(architecture, method, **how)
+    assert told_bytes(bare) == pytest.approx(real_bytes(bare), rel=0.02)
+
+
+@pytest.mark.parametrize("how", PRECISIONS, ids=lambda how: how["precision"])
+@pytest.mark.parametrize("task_format", [SpanExtraction(), Tagging(tuple(map(str, range(150))))], ids=["spans", "tags"])
+@pytest.mark.parametrize("method", ["full", "seq_bn"])
+def test_what_is_saved_where_every_token_is_answered(method, task_format, how):
+    bare = bare_model("xlm-roberta", method, layers=1, format=task_format, **how)
     assert told_bytes(bare) == pytest.approx(real_bytes(bare), rel=0.02)
 
 

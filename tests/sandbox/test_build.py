@@ -16,7 +16,7 @@ from adapter_transfer.sandbox.pretraining import SCALES, pretrain, save_body
 from adapter_transfer.sandbox.pretraining_text import pretraining_lines, train_sandbox_tokenizer, word_ids
 
 SCALE_NAMES = ("nano", "micro", "mini")
-MAX_SHIPPED_BYTES = 5_000_000
+MAX_SHIPPED_BYTES = 6_000_000
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_shipped_tokenizer_is_the_trained_one_and_needs_no_unknown_token(tokeniz
     assert shipped.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
     for path in sorted((sandbox_dir() / "data").rglob("*.jsonl")):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        texts = [value for row in rows for value in row.values() if isinstance(value, str)]
+        texts = [value for row in rows for field, value in row.items() if isinstance(value, str) and field != "tags"]
         assert all(shipped.unk_token_id not in ids for ids in shipped(texts)["input_ids"])
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from adapter_transfer.sandbox.datasets import SPLITS, Row, datasets, write_datasets
+from adapter_transfer.sandbox.datasets import SPLITS, datasets, write_datasets
 from adapter_transfer.sandbox.files import sandbox_dir
 from adapter_transfer.sandbox.languages import LANGUAGES
+from adapter_transfer.sandbox.passages import Row
 from adapter_transfer.sandbox.pretraining_text import pretraining_lines
 
 DATA_DIR = sandbox_dir() / "data"
@@ -39,14 +40,21 @@ def test_files_have_their_fields_sizes_and_balanced_labels(split) -> None:  # ty
         "micro-copa": ["premise", "choice1", "choice2", "question", "label", "idx"],
         "next-event": ["context", "endings", "label", "idx"],
         "event-nli": ["premise", "hypothesis", "label", "idx"],
+        "event-qa": ["context", "question", "answer", "answer_start", "idx"],
+        "event-qa2": ["context", "question", "answer", "answer_start", "idx"],
+        "event-tags": ["text", "tags", "idx"],
     }[split.task]
     for language in split.languages:
         rows = rows_of(split.task, language.code, split.name)
         assert len(rows) == split.num_items
-        assert all(list(row) == fields for row in rows)
+        assert all(list(row) == [field for field in fields if field in row] for row in rows)
+        assert all(set(fields) - set(row) <= {"answer", "answer_start"} for row in rows)
         assert [row["idx"] for row in rows] == list(range(len(rows)))
-        counts = Counter(str(row["label"]) for row in rows).values()
-        assert max(counts) - min(counts) <= 1
+        if "label" in fields:
+            counts = Counter(str(row["label"]) for row in rows).values()
+            assert max(counts) - min(counts) <= 1
+        if "answer" in fields:
+            assert sum("answer" in row for row in rows) == len(rows) // (2 if split.task == "event-qa2" else 1)
         if split.task == "micro-copa":
             assert Counter(row["question"] for row in rows) == {"cause": len(rows) // 2, "effect": len(rows) // 2}
 
@@ -101,5 +109,5 @@ def test_every_rule_occurs_in_train_and_test() -> None:
         split: {str(row["premise"]).rstrip(".").split()[1] for row in rows_of("micro-copa", "en", split)}
         for split in ("train", "test")
     }
-    assert len([rows for _, _, rows in datasets()]) == 13
+    assert len([rows for _, _, rows in datasets()]) == 34
     assert len(verbs["train"] & verbs["test"]) > 40

@@ -16,7 +16,19 @@ XCOPA = LANGUAGE_SETS["xcopa"]
 DECLARED = [
     ("next-event", 4, 1, 0.25, {("train", "en"): 1500}),
     ("event-nli", 1, 3, 1 / 3, {("train", "en"): 1500}),
+    ("event-qa", None, 2, None, {("train", "en"): 1536}),
+    ("event-qa2", None, 2, None, {("train", "en"): 1536}),
+    ("event-tags", None, 5, None, {("train", "en"): 1536}),
     ("micro-copa", 2, 1, 0.5, {("train", "en"): 400, ("test", "en"): 500, ("test", "qc"): 500}),
+    ("anli", 1, 3, 1 / 3, {("validation", "en"): 3198}),
+    ("mnli", 1, 3, 1 / 3, {("validation", "en"): 9815}),
+    ("qqp", 1, 2, None, {}),
+    ("squad1", None, 2, None, {}),
+    ("squad2", None, 2, None, {}),
+    ("hellaswag", 4, 1, 0.25, {}),
+    ("cosmosqa", 4, 1, 0.25, {("validation", "en"): 2985}),
+    ("commonsenseqa", 5, 1, 0.2, {("train", "en"): 9741, ("validation", "en"): 1221}),
+    ("ccg", None, 0, None, {}),
     ("socialiqa", 3, 1, 1 / 3, {("validation", "en"): 1954}),
     (
         "xcopa", 2, 1, 0.5,
@@ -27,6 +39,10 @@ DECLARED = [
         "xcopa-translate-test", 2, 1, 0.5,
         {("train", "en"): 400, ("validation", "en"): 100, ("test", "en"): 500}
         | {("test", code): 500 for code in XCOPA if code != "qu"},
+    ),
+    (
+        "xcopa-balanced-copa", 2, 1, 0.5,
+        {("train", "en"): 800, ("validation", "en"): 100, ("test", "en"): 500, ("test", "et"): 500},
     ),
 ]  # fmt: skip
 each_task = pytest.mark.parametrize(
@@ -70,12 +86,12 @@ def test_no_task_was_forgotten_above():
 def test_everything_in_a_declaration_is_said(name, rows, logits, chance, counts):
     task = TASKS[name]
     assert all((task.summary, task.licence, task.reference, task.source.describe()))
-    for part in task.source.parts:
+    for part in (single for whole in task.source.parts for single in whole.single_parts):
         assert part.package or part.files
         assert part.languages
         for layout in part.files:
             assert re.fullmatch(r"[\w./{}-]+", layout.pattern)
-            assert layout.form.premise in {column.name for column in layout.form.columns}
+            assert callable(layout.form.premise) or layout.form.premise in {each.name for each in layout.form.columns}
 
 
 def test_where_rows_come_from_in_one_line():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapter_transfer.tasks.columns import Flag, Number, OneOf, Text, Texts
+from adapter_transfer.tasks.columns import Flag, ListOf, Number, Object, OneOf, Text, Texts, Unused
 
 DIGITS_EXPECTED = "expected a text of digits without leading zeros"
 VISIBLE = ("a", " a\n", "สุนัข", "狗  ", "\u200fשלום\u200f", "😀", "\x1b[0m", "नमस्ते\u200d", "\x00?", "\u3164ㄱ", "⠁")
@@ -19,6 +19,15 @@ SOUND = [
     Number("t", 1, 500, is_text=True).problem("500"),
     Number("t", 0, 9, is_text=True).problem("0"),
     Flag("t").problem(False),
+    Texts("t").problem([]),
+    Texts("t").problem(["a", "b", "a"]),
+    Unused("t").problem(""),
+    Unused("t", int).problem(-3),
+    Unused("t", list).problem([None]),
+    ListOf("t", Number("n", 0, 9)).problem([]),
+    ListOf("t", Number("n", 0, 9), 2).problem([9, 9]),
+    Object("t", (Text("a"), Text("b", is_optional=True))).problem({"a": "x"}),
+    ListOf("t", Object("o", (Text("a"),))).problem([{"a": "x"}, {"a": "y"}]),
 ]
 
 # Control characters, variation selectors, fillers and others that show nothing, although they are no blanks.
@@ -26,6 +35,9 @@ INVISIBLE = [
     *("", "\x00", "\x01\x02", "\x85", "\ufe0f", "\U000e0100", "\u034f", "\u180b", "\u180e", "\u180f", "\u17b4"),
     *("\u115f", "\u1160", "\u3164", "\uffa0", "\u2800", "\ue000", "\U000e0001", " \u3164\u2800\u200b\n"),
 ]
+
+NUMBERS = "(value 2) is 10; allowed are 0 to 9; (value 3) is null; expected a whole number"
+OBJECT = "(its 'a' is missing); (its 'b' is a whole number; expected true or false); (its 'c' is unknown)"
 
 # Column, value, what is said.
 FAULTY = [
@@ -54,6 +66,19 @@ FAULTY = [
     (Number("t", 0, 9, is_text=True), "06", f"is '06'; {DIGITS_EXPECTED}"),
     (Number("t", 0, 9, is_text=True), "00", f"is '00'; {DIGITS_EXPECTED}"),
     (Flag("t"), 0, "is a whole number; expected true or false"),
+    (Texts("t"), None, "is null; expected a list of texts"),
+    (Texts("t"), ["a", "b", 1], "(text 3) is a whole number; expected a text"),
+    (Unused("t"), None, "is null; expected a text"),
+    (Unused("t"), "caf\ufffd", "holds U+FFFD, the mark of text that was decoded with the wrong encoding"),
+    (Unused("t"), "\ud83d", "holds half a surrogate pair at character 1, which no encoding can write"),
+    (Unused("t", int), True, "is a truth value; expected a whole number"),
+    (Unused("t", dict), [1], "is a list; expected an object"),
+    (ListOf("t", Text("x")), "ab", "is a text; expected a list"),
+    (ListOf("t", Text("x"), 2), ["a"], "has 1 values; expected 2"),
+    (ListOf("t", Number("n", 0, 9)), [1, 10, None], NUMBERS),
+    (Object("t", (Text("a"),)), ["a"], "is a list; expected an object"),
+    (Object("t", (Text("a"), Flag("b"))), {"b": 1, "c": 2}, OBJECT),
+    (ListOf("t", Object("o", (Text("a"),))), [{"a": "x"}, {"a": " "}], "(value 2) (its 'a' is blank)"),
 ]
 FAULTY_IDS = [f"{value!r:.12} {message:.40}" for _, value, message in FAULTY]
 

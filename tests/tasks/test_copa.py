@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from published_data import copa_rows, jsonl, write_file, write_parquet, xml_items
+from published_data import balanced_items, copa_rows, copa_xml, jsonl, write_file, write_parquet, xml_items
 
 from adapter_transfer.errors import DataError
 from adapter_transfer.languages import LANGUAGE_SETS
 from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.copa import XCOPA, XCOPA_TRANSLATE_TEST, true_questions
+from adapter_transfer.tasks.copa import XCOPA, XCOPA_BALANCED_COPA, XCOPA_TRANSLATE_TEST, true_questions
+from adapter_transfer.tasks.leaks import shared_items
 from adapter_transfer.tasks.reading import Reading
 from adapter_transfer.tasks.task import load_examples
 
@@ -169,3 +170,63 @@ def test_both_tasks_train_on_the_same_items(data_dir):
     one, other = (load_examples(task, "train", "en", data_dir=data_dir) for task in (XCOPA, XCOPA_TRANSLATE_TEST))
     assert one.digest == other.digest
     assert replace(one, task=other.task) == other
+
+
+def balanced(data_dir, split="train"):
+    return load_examples(XCOPA_BALANCED_COPA, split, "en", data_dir=data_dir)
+
+
+def test_balanced_copa_is_trained_on_without_the_items_that_select_and_their_mirrors(shared_data):
+    ids = [example.id for example in balanced(shared_data).examples]
+    assert ids == [each for item in range(1, 401) for each in (str(item), f"{item}~mirrored")]
+    labels = {example.id: example.label for example in balanced(shared_data).examples}
+    # The same two alternatives, of which the other one is right: no word of theirs tells anything.
+    texts = {e.id: [second for _, second in e.rows] for e in balanced(shared_data).examples}
+    for item in map(str, range(1, 401)):
+        mirrored = f"{item}~mirrored"
+        assert sorted(texts[item]) == sorted(texts[mirrored])
+        assert texts[item][labels[item]] != texts[mirrored][labels[mirrored]]
+
+
+def test_originals_are_those_of_copa_with_the_same_right_answer(shared_data):
+    copa = {e.id: e for e in load_examples(XCOPA, "train", "en", data_dir=shared_data).examples}
+    for example in balanced(shared_data).examples[::2]:
+        one, other = copa[example.id], example
+        # SuperGLUE's rows keep the stray outer blanks of some of COPA's texts.
+        plain = [tuple(" ".join(text.split()) for text in row) for row in one.rows]
+        assert plain[one.label] == other.rows[other.label]
+        assert set(plain) == set(other.rows)
+
+
+@pytest.mark.parametrize("folder", ["data_dir", "shared_data"])
+def test_a_mirrored_item_that_selects_is_found_as_a_leak(folder, request):
+    data_dir = request.getfixturevalue(folder)
+    assert shared_items(balanced(data_dir), balanced(data_dir, "validation")) == ()
+    part, *others = XCOPA_BALANCED_COPA.source.parts
+    whole = replace(part, files=tuple(replace(layout, elsewhere=None) for layout in part.files))
+    origin = replace(XCOPA, source=replace(XCOPA.source, parts=(whole, *others)))
+    leaking = load_examples(origin, "train", "en", Reading("balanced-copa"), data_dir)
+    validation = load_examples(XCOPA, "validation", "en", data_dir=data_dir)
+    assert shared_items(leaking, validation) == tuple(example.id for example in validation.examples)
+    mirrored = replace(leaking, examples=tuple(e for e in leaking.examples if e.id == "401~mirrored"))
+    assert shared_items(mirrored, validation) == ("401",)
+    assert shared_items(validation, mirrored) == ("401~mirrored",)
+
+
+def test_all_but_the_training_set_is_xcopa(data_dir):
+    assert XCOPA_BALANCED_COPA.base.name == "xcopa"
+    assert XCOPA_BALANCED_COPA.languages["test"] == XCOPA.languages["test"]
+    for split, language in (("validation", "en"), ("test", "en"), ("test", "qu")):
+        one, other = (
+            load_examples(task, split, language, data_dir=data_dir) for task in (XCOPA, XCOPA_BALANCED_COPA)
+        )  # fmt: skip
+        assert replace(one, task=other.task) == other
+    with pytest.raises(DataError, match="'balanced-copa' is not on the Hub; give the folder"):
+        XCOPA_BALANCED_COPA.hub_datasets("train", "en", "balanced-copa")
+
+
+def test_items_that_balanced_copa_does_not_have_are_faulty(data_dir):
+    items = balanced_items() | {501: copa_rows(501)[0]}
+    write_file(data_dir / "balanced-copa" / "balacopa-dev-all.xml", copa_xml(items))
+    with pytest.raises(DataError, match="item 501 is one of COPA's test items"):
+        balanced(data_dir)

@@ -107,11 +107,21 @@ def test_truncation_is_counted():
 def test_a_tokenizer_that_cannot_read_the_text_is_refused(micro_copa):
     tokenizer = load_tokenizer(BACKBONES["nano"])
     task = TASKS["micro-copa"]
-    encoded = encode(load_examples(task, "test", "qc"), task.format, tokenizer, 96)
-    require_legible(encoded, tokenizer.unk_token_id, "micro-copa/test/qc")
+    examples = load_examples(task, "test", "qc")
+    encoded = encode(examples, task.format, tokenizer, 96)
+    require_legible(encoded, examples.examples, tokenizer.unk_token_id, "micro-copa/test/qc")
     with pytest.raises(DataError, match=r"micro-copa/test/qc: .* are unknown"):
-        require_legible(encoded, int(np.bincount(encoded.tokens).argmax()), "micro-copa/test/qc")
-    row = {"premise": "It rained.", "choice1": "It got wet.", "choice2": "It got wet.", "question": "effect"}
-    alike = encode(load_examples(micro_copa({**row, "label": 1, "idx": 7}), "test", "en"), task.format, tokenizer, 96)
+        require_legible(encoded, examples.examples, int(np.bincount(encoded.tokens).argmax()), "micro-copa/test/qc")
+    # Letters that the sandbox's tokenizer does not know, so that both choices are the same unknown tokens.
+    row = {"premise": "It rained.", "choice1": "東東", "choice2": "西西", "question": "effect"}
+    examples = load_examples(micro_copa({**row, "label": 1, "idx": 7}), "test", "en")
+    alike = encode(examples, task.format, tokenizer, 96)
     with pytest.raises(DataError, match=r"100.0% of the examples have choices that it encodes alike"):
-        require_legible(alike, -1, "alike")
+        require_legible(alike, examples.examples, -1, "alike")
+
+
+def test_choices_that_are_published_alike_are_no_fault_of_the_tokenizer(micro_copa):
+    tokenizer, task = load_tokenizer(BACKBONES["nano"]), TASKS["micro-copa"]
+    row = {"premise": "It rained.", "choice1": "It got wet.", "choice2": "It got wet.", "question": "effect"}
+    examples = load_examples(micro_copa({**row, "label": 1, "idx": 7}), "test", "en")
+    require_legible(encode(examples, task.format, tokenizer, 96), examples.examples, -1, "repeated")

@@ -17,9 +17,10 @@ from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.methods.attach import AdapterPart, Assembly, assemble, trained_parameters, with_flexible_heads
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.encoding import EncodedExamples, encode, take
+from adapter_transfer.tasks.encoding import encode, take
+from adapter_transfer.tasks.formats import EncodedExamples
 from adapter_transfer.tasks.task import Split, load_examples
-from adapter_transfer.training.loop import FitInputs
+from adapter_transfer.training.loop import FitInputs, FitTask
 from adapter_transfer.training.runtime import Runtime, make_accelerator
 from adapter_transfer.training.settings import TrainingSettings
 
@@ -49,9 +50,7 @@ class Bench:
         settings = TrainingSettings(**({"learning_rate": 1e-3, "batch_size": 8, "epochs": 1} | changes))
         return FitInputs(
             model=self.model,
-            head=self.assembly.head,
-            train=train,
-            validation=validation,
+            tasks=(FitTask(self.assembly.head, train, validation),),
             settings=settings,
             seed=1,
             purpose="target/micro-copa",

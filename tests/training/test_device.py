@@ -28,7 +28,6 @@ from adapter_transfer.methods.attach import (
     with_flexible_heads,
 )
 from adapter_transfer.methods.heads import row_logits
-from adapter_transfer.tasks.metrics import score_choices
 from adapter_transfer.training import runtime as runtime_module
 from adapter_transfer.training.batching import collate
 from adapter_transfer.training.evaluate import predict
@@ -128,10 +127,10 @@ def test_bf16_trains_with_fp32_master_weights(make_bench, encoded, tmp_path, met
     if method == "seq_bn":
         assert bench.model.base_model.embeddings.word_embeddings.weight.dtype == torch.bfloat16
     before, data = bench.state(), encoded("train", 32)
-    untrained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    untrained = data.format.score(data, predict(bench.model, bench.assembly.head, data, bench.runtime))
     rate, epochs = (1e-3, 6) if method == "full" else (1e-2, 10)
     fit(bench.fit_inputs(tmp_path, data, encoded("validation", 8), epochs=epochs, learning_rate=rate, select="last"))
-    trained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    trained = data.format.score(data, predict(bench.model, bench.assembly.head, data, bench.runtime))
     # Learned by heart, or nearly so.
     assert trained.loss < 0.6 * untrained.loss
     after = bench.state()

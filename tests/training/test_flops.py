@@ -11,6 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adapter_transfer.backbones.sizes import count_parameters
 from adapter_transfer.backbones.zoo import BACKBONES
+from adapter_transfer.tasks.span_format import SpanExtraction
+from adapter_transfer.tasks.tagging_format import Tagging
 from adapter_transfer.training.flops import evaluation_flops, training_flops
 from adapter_transfer.training.memory import Workload
 from adapter_transfer.training.settings import TrainingSettings
@@ -27,6 +29,15 @@ def test_it_counts_what_torch_counts(architecture, method, is_checkpointed):
     with FlopCounterMode(display=False) as counter:
         bare.loss().backward()
     told = training_flops(bare.workload, num_tokens=tokens, mean_length=24)
+    assert told == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+@pytest.mark.parametrize("task_format", [SpanExtraction(), Tagging(tuple(map(str, range(150))))], ids=["spans", "tags"])
+def test_a_head_that_reads_every_token_is_counted_for_each(task_format):
+    bare = bare_model("xlm-roberta", "full", dropout=0.1, format=task_format)
+    with FlopCounterMode(display=False) as counter:
+        bare.loss().backward()
+    told = training_flops(bare.workload, num_tokens=bare.ids.numel(), mean_length=16)
     assert told == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 

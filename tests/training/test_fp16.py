@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from adapter_transfer.errors import DeviceError, RunFailedError
-from adapter_transfer.tasks.metrics import score_choices
 from adapter_transfer.training import loop
 from adapter_transfer.training import runtime as runtime_module
 from adapter_transfer.training.batching import collate
@@ -62,12 +61,12 @@ def test_fp16_trains_with_fp32_master_weights(make_bench, encoded, tmp_path, met
     embeddings = bench.model.base_model.embeddings.word_embeddings.weight
     assert embeddings.dtype == (torch.float32 if method == "full" else torch.float16)
     before, data = bench.state(), encoded("train", 32)
-    untrained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    untrained = data.format.score(data, predict(bench.model, bench.assembly.head, data, bench.runtime))
     rate, epochs = (1e-3, 6) if method == "full" else (1e-2, 10)
     position = loop.fit(
         bench.fit_inputs(tmp_path, data, encoded("validation", 8), epochs=epochs, learning_rate=rate, select="last")
     )
-    trained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    trained = data.format.score(data, predict(bench.model, bench.assembly.head, data, bench.runtime))
     assert trained.loss < 0.6 * untrained.loss
     assert position.num_skipped_steps < 4
     after = bench.state()

@@ -10,7 +10,6 @@ import torch
 
 from adapter_transfer.backbones.precision import compute_dtype, has_bf16
 from adapter_transfer.methods.attach import adapter_dir, assemble, disassemble, head_dir, save_artifact
-from adapter_transfer.tasks.metrics import score_choices
 from adapter_transfer.training import loop
 from adapter_transfer.training.batching import collate
 from adapter_transfer.training.evaluate import predict
@@ -36,11 +35,11 @@ def test_it_learns_and_moves_only_what_trains(make_bench, encoded, tmp_path, pre
     assert {parameter.device.type for parameter in bench.model.parameters()} == {"cuda"}
     assert {parameter.dtype for parameter in bench.parameters.values()} == {torch.float32}
     assert bench.runtime.make_scaler().is_enabled() == (compute_dtype(precision, CUDA) == torch.float16)
-    untrained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    untrained = data.format.score(data, predict(bench.model, bench.assembly.head, data, bench.runtime))
     before = bench.state()  # after a forward: an int8 layer turns its bias into the dtype of its first input
     settings = {"epochs": 10, "learning_rate": 1e-3 if method == "full" else 1e-2, "select": "last"}
     loop.fit(bench.fit_inputs(tmp_path, data, encoded("validation", 8), **settings))
-    trained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    trained = data.format.score(data, predict(bench.model, bench.assembly.head, data, bench.runtime))
     assert trained.loss < 0.6 * untrained.loss
     moved = {name for name, value in bench.state().items() if not torch.equal(value, before[name])}
     assert bench.parameters.keys() >= moved
@@ -148,7 +147,7 @@ def test_optimizers_that_need_less_memory_learn_and_go_on_where_they_were(
     options = {"precision": weights, "master_weights": weights, "device": CUDA, "checkpoint_steps": 2}
     settings = {"epochs": 8, "max_grad_norm": None, "select": "last", **changes}
     bench, real, calls = make_bench("full", **options), loop.apply_gradients, []
-    untrained = score_choices(predict(bench.model, bench.assembly.head, data, bench.runtime), data.labels)
+    untrained = data.format.score(data, predict(bench.model, bench.assembly.head, data, bench.runtime))
 
     def stopping(*arguments):
         calls.append(1)
@@ -161,6 +160,6 @@ def test_optimizers_that_need_less_memory_learn_and_go_on_where_they_were(
         loop.fit(bench.fit_inputs(tmp_path, data, encoded("validation", 8), **settings))
     again = make_bench("full", **options)
     position = loop.fit(again.fit_inputs(tmp_path, data, encoded("validation", 8), **settings))
-    trained = score_choices(predict(again.model, again.assembly.head, data, again.runtime), data.labels)
+    trained = data.format.score(data, predict(again.model, again.assembly.head, data, again.runtime))
     assert position.step == 32
     assert trained.loss < 0.8 * untrained.loss

@@ -12,9 +12,12 @@ from bare_models import BareModel, bare_model
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from adapter_transfer.backbones.encoder_tape import HeadShape
 from adapter_transfer.backbones.sizes import count_parameters
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.methods.catalog import METHODS
+from adapter_transfer.tasks.span_format import SpanExtraction
+from adapter_transfer.tasks.tagging_format import Tagging
 from adapter_transfer.training.memory import Workload, estimate_memory, largest_micro_batch, trained_parameters
 from adapter_transfer.training.settings import TrainingSettings
 
@@ -75,6 +78,34 @@ def test_the_peak_is_that_of_a_real_step(architecture, method, how):
     # more layers and far more numbers, they are a hundredth.
     told = estimate.peak - estimate.weights - estimate.optimizer
     assert told == pytest.approx(real_peak(bare), rel=0.05)
+
+
+MANY_TAGS = Tagging(tuple(map(str, range(150))))
+"""More than the hidden size: what the loss makes is as large as what the encoder makes of its last layer."""
+
+
+@pytest.mark.parametrize(
+    "task_format", [SpanExtraction(), Tagging(("N", "V", "D")), MANY_TAGS], ids=["spans", "tags", "many tags"]
+)
+@pytest.mark.parametrize("method", ["full", "seq_bn"])
+@pytest.mark.parametrize("how", [{}, {"dropout": 0.1, "precision": "bf16"}])
+def test_the_peak_where_every_token_is_answered(task_format, method, how):
+    bare = bare_model("xlm-roberta", method, layers=6, rows=8, format=task_format, **how)
+    estimate = estimate_memory(bare.workload)
+    told = estimate.peak - estimate.weights - estimate.optimizer
+    assert told == pytest.approx(real_peak(bare), rel=0.05)
+    assert trained_parameters(bare.workload) == sum(p.numel() for p in bare.parameters.values())
+
+
+def test_the_other_heads_of_a_mixture_have_weights_and_moments_and_no_gradients():
+    alone = workload()
+    spans, tags = HeadShape(2, "row"), HeadShape(400, "token")
+    one, all_three = (estimate_memory(each) for each in (alone, replace(alone, other_heads=(spans, tags))))
+    more = (2 + 400) * (768 + 1)
+    assert all_three.weights - one.weights == 4 * more
+    assert all_three.optimizer - one.optimizer == 8 * more
+    assert (all_three.gradients, all_three.activations) == (one.gradients, one.activations)
+    assert all_three.peak - one.peak == 12 * more
 
 
 def test_gradients_lie_there_while_the_next_micro_batch_runs():
@@ -179,6 +210,10 @@ def test_a_tighter_budget_and_checkpointing_need_less():
     assert (rows, length) == (40, 100)
     assert largest_micro_batch(length=100, rows_each=2, batch_size=8, token_budget=4096) == (16, 100)
     assert largest_micro_batch(length=500, rows_each=4, batch_size=8, token_budget=64) == (4, 500)
+    windows = {"length": 100, "rows_each": 1, "batch_size": 50, "largest_example": 7}
+    assert largest_micro_batch(**windows, token_budget=4096) == (40, 100)
+    assert largest_micro_batch(**windows, token_budget=512) == (7, 100), "the windows of an example stay together"
+    assert largest_micro_batch(**windows, token_budget=None) == (50, 100)
     peaks = [
         estimate_memory(workload("large", "seq_bn", "bf16", **how)).peak
         for how in ({}, {"rows": 16}, {"rows": 16, "training": {"gradient_checkpointing": True}})

@@ -28,11 +28,11 @@ class Script:
         self.scores = scores
         self.weights = {}
 
-    def __call__(self, inputs) -> Score:
+    def __call__(self, inputs) -> list[Score]:
         steps = [record["step"] for record in read_history(inputs.history_path) if "validation_loss" in record]
         accuracy, loss = self.scores[len(steps)]
         self.weights[len(steps) + 1] = {name: p.detach().clone() for name, p in inputs.parameters.items()}
-        return Score(accuracy, num_correct=0, num_items=0, loss=loss, constant_predictions=False)
+        return [Score("accuracy", {"accuracy": accuracy}, num_items=0, loss=loss, constant_predictions=False)]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def assert_weights(bench, expected):
 def test_the_best_weights_are_restored(trained, method):
     bench, position, script = trained(RISING_THEN_FALLING, method=method)
     assert position.step == 4
-    assert (position.best_step, position.best_accuracy, position.best_loss) == (2, 0.7, 0.6)
+    assert (position.best_step, position.best_score, position.best_loss) == (2, 0.7, 0.6)
     assert_weights(bench, script.weights[2])
     assert any(not torch.equal(script.weights[2][name], script.weights[4][name]) for name in bench.parameters)
 
@@ -127,7 +127,7 @@ def test_stopping_early_survives_an_interruption(trained, method, cut_at):
     resumed, position, again = trained(scores, "cut", method=method, patience=3, checkpoint_steps=2)
     assert min(again.weights) == cut_at // 2 * 2 + 1  # it did go on from the checkpoint
     assert (position.step, position.best_step, position.stopped_early) == (5, 2, True)
-    assert (position.best_accuracy, position.best_loss) == (end.best_accuracy, end.best_loss)
+    assert (position.best_score, position.best_loss) == (end.best_score, end.best_loss)
     assert (position.train_loss_first, position.train_loss_last) == (end.train_loss_first, end.train_loss_last)
     assert_weights(resumed, script.weights[2])
     for name, value in straight.state().items():
@@ -154,6 +154,6 @@ def test_the_best_of_real_validations_is_what_the_training_ends_with(make_bench,
     assert len(validations) == 6
     assert best is not validations[-1]  # or this would show nothing
     assert position.best_step == best["step"]
-    score = loop.validate(inputs)
-    assert (score.accuracy, score.loss) == (best["validation_accuracy"], best["validation_loss"])
+    (score,) = loop.validate(inputs)
+    assert (score.value, score.loss) == (best["validation_accuracy"], best["validation_loss"])
     assert math.isfinite(score.loss)

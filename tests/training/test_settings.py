@@ -16,7 +16,7 @@ from adapter_transfer.training.settings import (
     resolve_training,
 )
 
-PLACE: dict[str, Any] = {"phase": "target", "method": "full", "backbone": "xl", "task": "copa"}
+PLACE: dict[str, Any] = {"phase": "target", "method": "full", "backbone": "xl", "task": "xcopa"}
 
 
 def settings(**changes: Any) -> TrainingSettings:
@@ -73,7 +73,7 @@ def test_what_does_not_go_together_is_told_in_one_message(changes: dict[str, Any
         resolve_training(rules, **PLACE)
     assert str(caught.value).startswith("training: update: backward ")
     assert problem in str(caught.value)
-    assert "(for phase 'target', method 'full', backbone 'xl', task 'copa')" in str(caught.value)
+    assert "(for phase 'target', method 'full', backbone 'xl', task 'xcopa')" in str(caught.value)
     assert len(caught.value.problems) == 1
 
 

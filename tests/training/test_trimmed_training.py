@@ -27,10 +27,10 @@ from adapter_transfer.methods.attach import (
 )
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.tasks.catalog import TASKS
-from adapter_transfer.tasks.encoding import EncodedExamples
+from adapter_transfer.tasks.formats import EncodedExamples
 from adapter_transfer.training.evaluate import predict
 from adapter_transfer.training.history import read_history
-from adapter_transfer.training.loop import FitInputs, fit
+from adapter_transfer.training.loop import FitInputs, FitTask, fit
 from adapter_transfer.training.runtime import Runtime, make_accelerator
 from adapter_transfer.training.settings import TrainingSettings
 
@@ -50,6 +50,7 @@ def examples(count: int, tokens: np.ndarray, seed: int) -> EncodedExamples:
     return EncodedExamples(
         tokens=np.concatenate(rows).astype(np.int32),
         offsets=np.cumsum([0, *map(len, rows)]),
+        first_rows=np.arange(0, 2 * count + 1, 2),
         labels=random.integers(0, 2, count),
         ids=tuple(map(str, range(count))),
         languages=("en",) * count,
@@ -132,9 +133,7 @@ def trained(
     fit(
         FitInputs(
             model=model,
-            head="micro-copa",
-            train=renumbered(WHOLE.train, kept),
-            validation=renumbered(WHOLE.validation, kept),
+            tasks=(FitTask("micro-copa", renumbered(WHOLE.train, kept), renumbered(WHOLE.validation, kept)),),
             settings=settings,
             seed=1,
             purpose="target/micro-copa",

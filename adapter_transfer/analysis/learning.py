@@ -1,0 +1,110 @@
+"""What the intermediates have learned: one line for each task that was trained, over its seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapter_transfer.analysis.formats import MISSING, percent
+from adapter_transfer.analysis.tables import Entry, Table
+from adapter_transfer.experiments.results import RunRecord
+
+_METRICS = {"accuracy": "accuracy", "f1": "F1", "span_f1": "span F1"}
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What one training learned of one task.
+
+    Attributes:
+        member: of a mixture, the task; else empty.
+    """
+
+    member: str
+    metric: str
+    score: float
+    chance: float | None
+    num_items: int
+    loss_first: float | None
+    loss_last: float | None
+
+
+def learning_table(runs: Sequence[RunRecord]) -> Table:
+    """Loss at the start and at the end, and the English validation score, of every intermediate training."""
+    groups: dict[tuple[str, ...], list[_Learned]] = defaultdict(list)
+    for run in runs:
+        if run.phase == "intermediate" and run.status == "done":
+            for learned in _learned(run.metrics):
+                cell = (run.task, learned.member, run.backbone, run.precision, run.method, learned.metric)
+                groups[cell].append(learned)
+    headers = ("intermediate", "trained as", "seeds", "loss", "at the end", "metric", "validation, %", "chance, %", "n")
+    rows = tuple(_row(cell, found) for cell, found in groups.items())
+    fell = sum(each.loss_last < each.loss_first for each in _with_losses(groups))
+    notes = (
+        "Losses are training losses in nats, of the first and of the last logged steps; scores are of the English "
+        f"validation items. The loss fell in {fell} of {len(_with_losses(groups))}.",
+    )
+    return Table("What the intermediates learned", headers, rows, notes if rows else ())
+
+
+def _with_losses(groups: Mapping[tuple[str, ...], Sequence[_Learned]]) -> list[Any]:
+    every = [each for found in groups.values() for each in found]
+    return [each for each in every if each.loss_first is not None and each.loss_last is not None]
+
+
+def _learned(metrics: Mapping[str, Any]) -> Iterator[_Learned]:
+    for member, trained in metrics.get("tasks", {}).items():
+        score = metrics["validations"][member]
+        metric = score["metric"]
+        yield _Learned(
+            member,
+            metric,
+            score[metric],
+            None,
+            score["num_items"],
+            trained["train_loss_first"],
+            trained["train_loss_last"],
+        )
+    if not metrics.get("tasks") and "validation_loss" in metrics:
+        yield _Learned(
+            "",
+            metrics.get("validation_metric", "accuracy"),
+            # Runs of earlier versions know accuracy only.
+            metrics.get("validation_score", metrics.get("validation_accuracy", 0.0)),
+            metrics.get("chance"),
+            metrics.get("num_validation", 0),
+            metrics.get("train_loss_first"),
+            metrics.get("train_loss_last"),
+        )
+
+
+def _row(cell: tuple[str, ...], found: Sequence[_Learned]) -> tuple[Entry, ...]:
+    task, member, backbone, precision, method, metric = cell
+    name = f"{task}: {member}" if member else task
+    chance, num_items = found[0].chance, found[0].num_items
+    return (
+        Entry(name, tone="name"),
+        Entry(" · ".join((backbone, precision, method))),
+        Entry(str(len(found)), len(found)),
+        _mean([each.loss_first for each in found]),
+        _mean([each.loss_last for each in found]),
+        Entry(_METRICS.get(metric, metric)),
+        _share(statistics.fmean(each.score for each in found)),
+        _share(chance) if chance is not None else Entry(MISSING),
+        Entry(f"{num_items:,}", num_items),
+    )
+
+
+def _share(value: float) -> Entry:
+    return Entry(percent(value), 100 * value)
+
+
+def _mean(values: Sequence[float | None]) -> Entry:
+    there = [value for value in values if value is not None]
+    if not there:
+        return Entry(MISSING, tone="missing")
+    mean = statistics.fmean(there)
+    return Entry(f"{mean:.3f}", mean)
