@@ -210,6 +210,7 @@ def _survey(task: Task, found: ReadSplits, tokenizer: Any, num_rows: int) -> dic
                 "labels": dict(task.format.count_labels(each.examples)),
                 "tokens": asdict(token_lengths(each, task.format, tokenizer, MAX_LENGTH)),
                 "num_repaired": each.num_repaired,
+                "num_unlabelled": each.num_unlabelled,
                 "skipped": [{"place": problem.place, "message": problem.message} for problem in each.problems],
                 "source": each.source,
                 "digest": each.digest,
@@ -264,7 +265,8 @@ def _print(task: Task, survey: dict[str, Any]) -> None:
     _print_overlaps(survey["overlaps"])
     for each in survey["rows"]:
         _say("")
-        has_answers = len(each["rows"]) > 1
+        # A long text has several rows, too; of those none is right or wrong.
+        has_answers = isinstance(each["label"], int) and len(each["rows"]) > 1
         right = "* is right" if has_answers else f"label {each['label']}"
         _say(f"{each['split']} ({each['language']}), item {each['id']}, as the model sees it ({right}):")
         for number, text in enumerate(each["rows"]):
@@ -285,6 +287,8 @@ def _notes(survey: dict[str, Any]) -> Iterator[str]:
         where = f"{each['split']} ({each['language']})"
         if each["published"] not in (None, each["examples"]):
             yield f"{where}: {each['examples']:,} examples; published are {each['published']:,}."
+        if each["num_unlabelled"]:
+            yield f"{where}: {each['num_unlabelled']:,} rows have no label of the publisher's and were left out."
         for problem in each["skipped"]:
             yield f"{where}: left out {problem['place']}: {problem['message']}"
     if any(each["num_repaired"] for each in survey["splits"]):

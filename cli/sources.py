@@ -45,7 +45,7 @@ def example_cache(store_dir: Path, *, quiet: bool = False) -> ExampleCache:
     """Where the examples of large splits are kept, in a store that is made once there are some."""
     folder = store_dir / "cache" / "examples"
     tell = (lambda name, done, is_all: None) if quiet else _tell_rows
-    return ExampleCache(folder, prepare=lambda: Store.open(store_dir), on_rows=tell)
+    return ExampleCache(folder, make_ready=lambda: Store.open(store_dir), on_rows=tell)
 
 
 def _tell_rows(name: str, done: int, is_all: bool) -> None:

@@ -227,11 +227,21 @@ def _shared(one: SplitRef, other: SplitRef, data_dir: Path | None, cache: Exampl
     """What two splits share that they must not, in words; empty where there is nothing."""
     if one.digest == other.digest or (one.task, _published(one)) == (other.task, _published(other)):
         return "all of them"
+    if _is_drawn_from(one, other) or _is_drawn_from(other, one):
+        return "rows of one are drawn from the other"
     family = TASKS[one.task].item_family
     if family is None or family != TASKS[other.task].item_family:
         return ""  # as `shared_items` would find, but without a million examples being looked at
     shared = shared_items(examples_of(one, data_dir, cache), examples_of(other, data_dir, cache))
     return f"{len(shared)} items, for example {', '.join(shared[:3])}" if shared else ""
+
+
+def _is_drawn_from(one: SplitRef, other: SplitRef) -> bool:
+    """Whether a published split is a sample or a part of the other one, by what their task declares."""
+    if one.reading is None or other.reading is None or TASKS[one.task].base.name != TASKS[other.task].base.name:
+        return False
+    part = TASKS[one.task].source.find(one.reading.published, one.language)
+    return part is not None and other.reading.published in part.drawn_from
 
 
 def data_notes(refs: Iterable[SplitRef]) -> tuple[str, ...]:
@@ -267,6 +277,9 @@ def _counted(refs: Sequence[SplitRef]) -> Iterator[str]:
             )
         if any(ref.reading is not None and ref.reading.question_field == "as-published" for ref in of_task):
             yield f"{task}: `question` is used as published, wrong values included (question_field: as-published)."
+        unlabelled = _by_split({ref: ref.num_unlabelled for ref in of_task})
+        if unlabelled:
+            yield f"{task}: {unlabelled[0]} rows have no label of the publisher's and were left out ({unlabelled[1]})."
         skipped = _by_split({ref: ref.num_skipped for ref in of_task})
         if skipped:
             yield f"{task}: {skipped[0]} rows could not be read and were left out ({skipped[1]})."

@@ -16,7 +16,7 @@ from adapter_transfer.canonical import digest
 from adapter_transfer.experiments.data import SplitRef, refs_from_json, refs_to_json, texts_digest
 from adapter_transfer.methods.composition import ResolvedComposition
 from adapter_transfer.tasks.formats import Format
-from adapter_transfer.tasks.mixtures import members
+from adapter_transfer.tasks.mixtures import is_mixture, members
 from adapter_transfer.tasks.task import Task
 from adapter_transfer.training.settings import TrainingSettings
 
@@ -82,7 +82,11 @@ class RunSpec:
             "method": {"name": self.method, "settings": dict(self.method_settings)},
             "composition": self.composition,
             "head": self.head,
-            "training": self.training.identity(),
+            "training": self.training.identity(
+                is_mixture=len(self.tasks) > 1,
+                # Of what has one label a row, a row is a window.
+                cuts_windows=any(task.format.label_level == "row" for task in self.tasks),
+            ),
             "seed": self.seed,
         }
 
@@ -131,11 +135,19 @@ class RunSpec:
                 # Runs of the first version name a backbone of the zoo and nothing more.
                 "declaration": backbone_from_json(declared) if declared else BACKBONES[description["backbone"]],
                 "training": TrainingSettings.model_validate_json(json.dumps(description["training"])),
-                "data": refs_from_json(description["data"]),
+                "data": _in_order_of_tasks(refs_from_json(description["data"]), description["task"]),
                 "tokenizer_data": _ordered_refs(description["tokenizer_data"]),
                 "vocabulary": _ordered_refs(description.get("vocabulary", [])),
             }
         )
+
+
+def _in_order_of_tasks(refs: tuple[SplitRef, ...], task: str) -> tuple[SplitRef, ...]:
+    """The splits of a mixture as its tasks come: a file is written with sorted keys, and the order tells them apart."""
+    if not is_mixture(task):
+        return refs
+    names = [member.name for member in members(task)]
+    return tuple(sorted(refs, key=lambda ref: names.index(ref.task)))
 
 
 def _listed(refs: Iterable[SplitRef]) -> list[dict[str, Any]]:

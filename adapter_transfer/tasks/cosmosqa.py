@@ -8,6 +8,8 @@ others. With `valid` alone, trials can be made of its `fifths`.
 
 from __future__ import annotations
 
+from functools import partial
+
 from adapter_transfer.tasks.choice_formats import MultipleChoice
 from adapter_transfer.tasks.choice_rows import choice_example
 from adapter_transfer.tasks.columns import OneOf, Text
@@ -41,7 +43,8 @@ _FORM = Form(
 
 def _part(published: str, num_rows: int) -> Part:
     folders = ("cosmosqa/", "cosmosqa/data/")
-    layouts = tuple(FileLayout(f"{folder}{published}.csv", _FORM, read_csv) for folder in folders)
+    read = partial(read_csv, columns=tuple(column.name for column in _FORM.columns))
+    layouts = tuple(FileLayout(f"{folder}{published}.csv", _FORM, read) for folder in folders)
     return Part(published, ("en",), num_rows=num_rows, files=layouts)
 
 

@@ -22,7 +22,8 @@ def fifths(part: Part, column: str) -> tuple[Part, Part]:
 
     def of(name: str, elsewhere: Callable[[Row], bool]) -> Part:
         files = tuple(replace(layout, elsewhere=elsewhere) for layout in part.files)
-        return Part(f"{part.published}-{name}", part.languages, files=files)
+        whole = (part.published, *part.drawn_from)
+        return Part(f"{part.published}-{name}", part.languages, files=files, drawn_from=whole)
 
     # A row without such a text is faulty; both parts tell.
     four = of("four-fifths", lambda row: isinstance(row.get(column), str) and _is_in_fifth(row[column]))

@@ -68,6 +68,7 @@ _SAMPLE = Part(
     ("en",),
     num_rows=1_000,
     files=(FileLayout("hellaswag/hellaswag_val_1000.jsonl", _release("val")),),
+    drawn_from=("val",),
 )
 
 HELLASWAG = Task(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, overload
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BATCH_ROWS = 1024
 
@@ -24,6 +25,9 @@ def open_batches(path: Path) -> list[pa.RecordBatch]:
     Raises:
         OSError, pyarrow.ArrowInvalid: if it is no whole Arrow file.
     """
+    # Loads slowly, and is needed for large splits only.
+    import pyarrow as pa
+
     reader = pa.ipc.open_file(pa.memory_map(str(path)))
     return [reader.get_batch(index) for index in range(reader.num_record_batches)]
 

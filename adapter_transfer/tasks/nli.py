@@ -4,8 +4,8 @@ The task `anli` is the ANLI+ of Phang et al. 2020: trained on ANLI's three round
 under one head, validated on ANLI's three rounds. Its ids begin with what they come from (`r1/`, `r2/`, `r3/`, `mnli/`,
 `snli/`). Labels are in one order everywhere.
 
-An example's id is its publisher's (ANLI's `uid`, GLUE's `index`), or its row's number: in the reduced files, and of SNLI,
-whose `pairID` the Hub does not have (files and Hub give the same examples).
+An example's id is its publisher's (ANLI's `uid`, GLUE's `index`), or its row's number: in the reduced files, and of
+SNLI, whose `pairID` the Hub does not have (files and Hub give the same examples).
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _mnli_sample(published: str, file: str) -> Part:
         return Part(published, ("en",), num_rows=48, files=(layout,))
 
     members = tuple((f"16-{seed}/", draw(seed)) for seed in (13, 21, 42, 87, 100))
-    return Part(published, ("en",), members=members)
+    return Part(published, ("en",), members=members, drawn_from=("train",))
 
 
 _MNLI_TRAIN = _mnli("train", 392_702, "train")

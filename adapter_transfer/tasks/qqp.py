@@ -56,7 +56,9 @@ def _part(published: str, num_rows: int, on_hub: str) -> Part:
 def _text_pairs(half: str, num_rows: int) -> Part:
     """About 10,000 of GLUE's training and development pairs in a layout of somebody else's."""
     layout = FileLayout(f"qqp/textpair-sample/{half}.json", _TEXT_PAIRS, read_json_rows)
-    return Part(f"textpair-{half}", ("en",), num_rows=num_rows, files=(layout,))
+    # Of the pairs of `glue-sample-train`, 8 stand here, too, and 2 of those of `glue-sample-dev`.
+    drawn_from = ("train", "dev", "glue-sample-train", "glue-sample-dev")
+    return Part(f"textpair-{half}", ("en",), num_rows=num_rows, files=(layout,), drawn_from=drawn_from)
 
 
 def _glue_sample(half: str) -> Part:
@@ -67,7 +69,7 @@ def _glue_sample(half: str) -> Part:
         return Part(f"glue-sample-{half}", ("en",), num_rows=32, files=(layout,))
 
     members = tuple((f"16-{seed}/", draw(seed)) for seed in (13, 21, 42, 87, 100))
-    return Part(f"glue-sample-{half}", ("en",), members=members)
+    return Part(f"glue-sample-{half}", ("en",), members=members, drawn_from=("train",))
 
 
 QQP = Task(

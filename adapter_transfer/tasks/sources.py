@@ -120,6 +120,8 @@ class Part:
         package: a file that travels with this package; read whatever else there is.
         members: what it is put together from, in place of all the others: other parts, each with the prefix that its
             examples' ids get. All of them have to be there.
+        drawn_from: the published splits of the task that its rows stand in, too (a sample, a half): who trains on one
+            of them cannot be validated on it, nor the other way round.
     """
 
     published: str
@@ -129,6 +131,7 @@ class Part:
     hub: HubSource | None = None
     package: FileLayout | None = None
     members: tuple[tuple[str, Part], ...] = ()
+    drawn_from: tuple[str, ...] = ()
 
     def open(
         self, task: str, language: str, data_dir: Path | None, commits: Mapping[str, str]
@@ -138,10 +141,20 @@ class Part:
         Raises:
             DataError: if they are not there.
         """
-        if self.members:
-            parts = [(prefix, part.open(task, language, data_dir, commits)) for prefix, part in self.members]
-            return tuple((prefix + inner, opened) for prefix, found in parts for inner, opened in found)
-        return (("", self._open(task, language, data_dir, commits)),)
+        if not self.members:
+            return (("", self._open(task, language, data_dir, commits)),)
+        found: list[tuple[str, OpenedRows]] = []
+        missing: dict[str, None] = {}
+        for prefix, part in self.members:
+            try:
+                found += [(prefix + inner, each) for inner, each in part.open(task, language, data_dir, commits)]
+            except hub.HubError:
+                raise  # what cannot be reached once need not be tried for each member
+            except DataError as error:
+                missing[str(error)] = None
+        if missing:
+            raise DataError("\n".join(missing))
+        return tuple(found)
 
     def datasets(self, task: str) -> Revisions:
         """The Hub datasets that reading needs, each with the revision that is to be resolved; () for package data.

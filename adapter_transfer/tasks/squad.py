@@ -71,8 +71,15 @@ _XQUAD_EN = Part(
     num_rows=1_190,
     files=(FileLayout("xquad/xquad.en.json", _V1, read_squad_json),),
     hub=HubParquet("google/xquad", "xquad.en/validation-*.parquet", _ON_HUB),
+    drawn_from=("dev",),
 )
-_DEV_HALF = Part("dev-half", ("en",), num_rows=6_078, files=(FileLayout("squad/dev-v2.0.json", _V2, read_squad_json),))
+_DEV_HALF = Part(
+    "dev-half",
+    ("en",),
+    num_rows=6_078,
+    files=(FileLayout("squad/dev-v2.0.json", _V2, read_squad_json),),
+    drawn_from=("dev",),
+)
 
 _HUB1, _HUB2 = "rajpurkar/squad", "rajpurkar/squad_v2"
 _FOLDERS1, _FOLDERS2 = ("squad1/", "squad/", ""), ("squad2/", "squad/", "")

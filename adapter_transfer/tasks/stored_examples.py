@@ -9,9 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from adapter_transfer.durable import JSONObject, storage_errors
 from adapter_transfer.errors import StoreError
@@ -19,6 +17,9 @@ from adapter_transfer.tasks.cache_entries import find_entry, new_entry, publish_
 from adapter_transfer.tasks.formats import Example, Label, LabelLevel
 from adapter_transfer.tasks.mapped_rows import BATCH_ROWS, MappedRows, open_batches
 from adapter_transfer.tasks.schema import CheckedRow, RowProblem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LARGE_SPLIT = 20_000
 """Examples up to which a split is read into memory every time: in a second or two, and some 20 MB."""
@@ -53,13 +54,13 @@ class ExampleCache:
 
     Attributes:
         folder: that holds the entries; made when the first is.
-        prepare: called before anything is written, for a folder that others own.
+        make_ready: called before anything is written, for a folder that others own.
         on_rows: told the name of a split, how many examples of it have been read, and whether these are all.
         most_in_memory: examples of a split that is not kept here.
     """
 
     folder: Path
-    prepare: Callable[[], object] = field(default=lambda: None, repr=False)
+    make_ready: Callable[[], object] = field(default=lambda: None, repr=False)
     on_rows: Callable[[str, int, bool], None] = field(default=lambda name, done, is_all: None, repr=False)
     most_in_memory: int = LARGE_SPLIT
 
@@ -149,7 +150,7 @@ class Collector:
     def _begin(self, cache: ExampleCache) -> _Spill | None:
         """The file of an entry; None where nothing can be written, as in a store that is only to be read."""
         try:
-            cache.prepare()
+            cache.make_ready()
             folder = self._stack.enter_context(new_entry(cache.folder / self._key))
             return self._stack.enter_context(_Spill(folder, self._level))
         except StoreError as error:
@@ -162,8 +163,11 @@ class _Spill:
     """The file that examples are written to, in batches of which only the last is smaller than `BATCH_ROWS`."""
 
     def __init__(self, folder: Path, level: LabelLevel) -> None:
-        self.folder, self._labels = folder, _LABELS[level]
-        self._schema = pa.schema([*_TEXT_FIELDS, *self._labels.fields])
+        # Loads slowly, and is needed for large splits only.
+        import pyarrow as pa
+
+        self.folder, self._labels, self._arrow = folder, _LABELS[level], pa
+        self._schema = _schema(self._labels)
         self._is_closed = False
         with storage_errors("write", folder):
             self._writer = pa.ipc.new_file(str(folder / _FILE), self._schema)
@@ -187,9 +191,11 @@ class _Spill:
                 [[second for _, second in example.rows] for example in part],
                 *self._labels.columns([example.label for example in part]),
             ]
-            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)]
+            arrays = [
+                self._arrow.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)
+            ]
             with storage_errors("write", self.folder):
-                self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+                self._writer.write_batch(self._arrow.record_batch(arrays, schema=self._schema))
 
     def close(self) -> None:
         """To be called once: a second time would write the file's end again."""
@@ -212,44 +218,53 @@ def _read(folder: Path, noted: JSONObject, level: LabelLevel) -> CheckedExamples
     )
 
 
+_Kind = Literal["text", "texts", "number", "numbers"]
+
+
 @dataclass(frozen=True)
 class _LabelColumns:
     """How labels of one kind stand in columns.
 
     Attributes:
-        fields: the columns.
+        fields: names of the columns, with what a value of each is.
         columns: the values of each, of some labels.
         labels: the labels again, from a list of values a column.
     """
 
-    fields: tuple[pa.Field, ...]
+    fields: tuple[tuple[str, _Kind], ...]
     columns: Callable[[Sequence[Any]], list[list[Any]]]
     labels: Callable[..., Iterable[Label]]
 
 
-_TEXTS, _NUMBERS = pa.list_(pa.string()), pa.list_(pa.int64())
-_TEXT_FIELDS = (
-    pa.field("id", pa.string()),
-    pa.field("premise", pa.string()),
-    pa.field("firsts", _TEXTS),
-    pa.field("seconds", _TEXTS),
+_TEXT_FIELDS: tuple[tuple[str, _Kind], ...] = (
+    ("id", "text"),
+    ("premise", "text"),
+    ("firsts", "texts"),
+    ("seconds", "texts"),
 )
 _LABELS: Mapping[LabelLevel, _LabelColumns] = {
-    "example": _LabelColumns((pa.field("label", pa.int64()),), lambda labels: [list(labels)], lambda indices: indices),
+    "example": _LabelColumns((("label", "number"),), lambda labels: [list(labels)], lambda indices: indices),
     "row": _LabelColumns(
-        (pa.field("answers", _TEXTS), pa.field("starts", _NUMBERS)),
+        (("answers", "texts"), ("starts", "numbers")),
         lambda labels: [[[text for text, _ in answers] for answers in labels], [[n for _, n in a] for a in labels]],
         lambda texts, starts: (tuple(zip(*answers, strict=True)) for answers in zip(texts, starts, strict=True)),
     ),
     "token": _LabelColumns(
-        (pa.field("tags", _TEXTS),), lambda labels: [list(map(list, labels))], lambda tags: map(tuple, tags)
+        (("tags", "texts"),), lambda labels: [list(map(list, labels))], lambda tags: map(tuple, tags)
     ),
 }
 
 
+def _schema(labels: _LabelColumns) -> pa.Schema:
+    import pyarrow as pa
+
+    types = {"text": pa.string(), "texts": pa.list_(pa.string()), "number": pa.int64(), "numbers": pa.list_(pa.int64())}
+    return pa.schema([pa.field(name, types[kind]) for name, kind in (*_TEXT_FIELDS, *labels.fields)])
+
+
 def _examples(labels: _LabelColumns, batch: pa.RecordBatch) -> Iterator[Example]:
     ids, firsts, seconds = (batch.column(name).to_pylist() for name in ("id", "firsts", "seconds"))
-    read = labels.labels(*(batch.column(field.name).to_pylist() for field in labels.fields))
+    read = labels.labels(*(batch.column(name).to_pylist() for name, _ in labels.fields))
     for id, first, second, label in zip(ids, firsts, seconds, read, strict=True):
         yield Example(id, tuple(zip(first, second, strict=True)), label)
 

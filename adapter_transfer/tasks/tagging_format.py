@@ -17,6 +17,8 @@ from adapter_transfer.tasks.windows import encode_words
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_TOKENS_AT_ONCE = 1024
+
 
 @dataclass(frozen=True)
 class Tagging:
@@ -131,7 +133,11 @@ def _tags_of(example: Example) -> tuple[str, ...]:
 def _loss(encoded: EncodedExamples, logits: Logits) -> float:
     """Mean over examples of the mean over their words with a known tag."""
     known = np.flatnonzero(encoded.labels >= 0)
-    losses = -log_softmax(logits[known])[np.arange(len(known)), encoded.labels[known]]
+    losses = np.empty(len(known))
+    # Piece by piece: in double precision, CCG's thousand tags of every token at once would be gigabytes.
+    for start in range(0, len(known), _TOKENS_AT_ONCE):
+        part = known[start : start + _TOKENS_AT_ONCE]
+        losses[start : start + len(part)] = -log_softmax(logits[part])[np.arange(len(part)), encoded.labels[part]]
     owner = np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets[encoded.first_rows]))[known]
     counts = np.bincount(owner, minlength=len(encoded))
     sums = np.bincount(owner, weights=losses, minlength=len(encoded))

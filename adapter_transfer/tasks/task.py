@@ -248,7 +248,11 @@ def _derived(task: Task, derivation: Derivation, origin: ExampleSet, cache: Exam
     if cache is None or len(origin.examples) <= cache.most_in_memory:
         return derivation.derive(origin, task)
     level = task.format.label_level
-    key = digest(["derived", code_digest(), task.name, repr(task.format), origin.language, origin.split, origin.digest])
+    # Of the origin also what is passed on or drawn by, but is no part of its digest: its name, and what was left out.
+    problems = [str(problem) for problem in origin.problems]
+    told = [origin.published, origin.source, origin.num_repaired, origin.num_unlabelled, problems]
+    asked = [task.name, repr(task.format), origin.language, origin.split, origin.digest, told]
+    key = digest(["derived", code_digest(), asked])
     found = cache.find(key, level)
     if found is None:
         made = derivation.derive(origin, task)

@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from adapter_transfer.errors import RunFailedError
@@ -292,11 +293,22 @@ def _read(losses: list[torch.Tensor], step: int, num_steps: int) -> list[float]:
 
 
 def validate(inputs: FitInputs) -> list[Score]:
-    """The score of the model as it is on the validation examples of each task."""
-    return [
-        task.validation.format.score(task.validation, predict(inputs.model, task.name, task.validation, inputs.runtime))
-        for task in inputs.tasks
-    ]
+    """The score of the model as it is on the validation examples of each task.
+
+    Raises:
+        RunFailedError: when what a head gives is no longer a number.
+    """
+    scores = []
+    for task in inputs.tasks:
+        logits = predict(inputs.model, task.name, task.validation, inputs.runtime)
+        # Before they are scored: a metric would have an error of its own, which says nothing of the training.
+        if not np.isfinite(logits).all():
+            raise RunFailedError(
+                f"the answers to validation items of {task.name!r} are no longer numbers; "
+                "try a lower learning_rate, a longer warm-up, or fp32"
+            )
+        scores.append(task.validation.format.score(task.validation, logits))
+    return scores
 
 
 def _validate(
@@ -309,8 +321,6 @@ def _validate(
     if inputs.runtime.trackers:
         inputs.runtime.accelerator.log(record, step=position.step)
     inputs.on_progress(Progress(position.step, num_steps, validation_score=score))
-    if not math.isfinite(loss):
-        raise RunFailedError(f"the validation loss is no longer a number at step {position.step} of {num_steps}")
     if (score, -loss) > (position.best_score, -position.best_loss):
         if inputs.settings.select == "best":
             best = {name: parameter.detach().to("cpu", copy=True) for name, parameter in inputs.parameters.items()}

@@ -40,6 +40,8 @@ _MACHINE_FIELDS = ("gradient_checkpointing", "token_budget")
 """Settings that change memory and time and no result beyond rounding: no part of a run's identity."""
 _LATER_FIELDS = ("update", "master_weights", "sampling", "sampling_cap", "sampling_temperature", "doc_stride")
 """Settings that came after the first runs: part of an identity only where they are not at their default."""
+_SAMPLING_FIELDS = {"sampling_cap": "capped", "sampling_temperature": "temperature"}
+"""Settings that one kind of sampling alone has a use for."""
 
 
 class TrainingSettings(Settings):
@@ -141,11 +143,19 @@ class TrainingSettings(Settings):
         every = self.steps_per_epoch(num_examples) if self.validate_every == "epoch" else self.validate_every
         return {*range(every, num_steps + 1, every), num_steps}
 
-    def identity(self) -> dict[str, Any]:
-        """What of these can change a result, as JSON: their part of a run's identity."""
+    def identity(self, *, is_mixture: bool, cuts_windows: bool) -> dict[str, Any]:
+        """What of these can change a result, as JSON: their part of a run's identity.
+
+        Args:
+            is_mixture: several tasks are trained, so that it matters how they are sampled.
+            cuts_windows: long contexts are cut, so that it matters how far windows overlap.
+        """
         fields = self.model_dump(mode="json")
-        at_default = {name for name in _LATER_FIELDS if fields[name] == type(self).model_fields[name].default}
-        return {name: value for name, value in fields.items() if name not in {*_MACHINE_FIELDS, *at_default}}
+        idle = {name for name, kind in _SAMPLING_FIELDS.items() if fields["sampling"] != kind}
+        idle |= set() if is_mixture else {"sampling", *_SAMPLING_FIELDS}
+        idle |= set() if cuts_windows else {"doc_stride"}
+        idle |= {name for name in _LATER_FIELDS if fields[name] == type(self).model_fields[name].default}
+        return {name: value for name, value in fields.items() if name not in {*_MACHINE_FIELDS, *idle}}
 
 
 def require_applicable(

@@ -70,6 +70,24 @@ def test_what_differs_from_the_published_data_is_told(call, data_dir):
     assert "socialIQa_v1.4_trn.jsonl" in named.err
 
 
+def test_windows_of_a_long_text_are_no_choices(call, data_dir, monkeypatch):
+    monkeypatch.setattr("adapter_transfer_cli.data.MAX_LENGTH", 24)
+    arguments = ("squad1", "--data-dir", str(data_dir), "--split", "train", "--rows", "2", "--backbone", "mini")
+    assert max(len(each["rows"]) for each in shown(call, *arguments)["rows"]) > 1
+    said = call("data", "show", *arguments).out
+    assert "is right" not in said
+    assert said.count("as the model sees it (label [") + said.count("as the model sees it (label ((") == 2
+
+
+def test_rows_without_a_label_are_told(call, data_dir):
+    arguments = ("data", "show", "anli", "--data-dir", str(data_dir), "--split", "train", "--backbone", "mini")
+    answer = call(*arguments)
+    assert answer.code == 0
+    assert "train (en): 2 rows have no label of the publisher's and were left out." in " ".join(answer.out.split())
+    (split,) = shown(call, *arguments[2:])["splits"]
+    assert (split["num_unlabelled"], split["examples"]) == (2, 48)
+
+
 def test_every_problem_of_faulty_data_is_listed(call, data_dir):
     for name, line in (("dev", b'{"context": "cut'), ("tst", b"{}\n" * 30)):
         with (data_dir / "socialiqa" / f"socialIQa_v1.4_{name}.jsonl").open("ab") as file:

@@ -51,6 +51,24 @@ def test_an_intermediate_that_is_selected_by_what_it_was_trained_on(small, sourc
         make_plan(experiment, sources=sources)
 
 
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        "{train: valid, validation: valid-fifth}",
+        "{train: valid-four-fifths, validation: valid}",
+    ],
+)
+def test_a_part_of_what_was_trained_on_selects_nothing(small, sources, mapping):
+    experiment = small(*XCOPA, "intermediates=[none, cosmosqa]", f"splits.cosmosqa={mapping}")
+    with pytest.raises(ConfigError, match=r"leak: cosmosqa/train/en .* \(rows of one are drawn from the other\)"):
+        make_plan(experiment, sources=sources)
+
+
+def test_two_parts_without_a_common_row_are_no_leak(small, sources):
+    mapping = "splits.cosmosqa={train: valid-four-fifths, validation: valid-fifth}"
+    assert make_plan(small(*XCOPA, "intermediates=[none, cosmosqa]", mapping), sources=sources).runs
+
+
 def test_translations_of_what_is_trained_on_are_a_leak(small, sources):
     experiment = small(*XCOPA, "intermediates=[none]", "splits.xcopa={train: test, validation: val, test: val}")
     with pytest.raises(ConfigError, match=r"leak: xcopa/validation/en .*\(.*\)|leak: xcopa/validation/en"):
@@ -90,5 +108,9 @@ def test_notes_count_what_was_found(small, sources):
     notes = data_notes(refs)
     assert "xcopa/test/th: 8 rows, but 500 are published. Is the file whole?" in notes
     assert "socialiqa: the configuration takes the published split 'dev' as train." in notes
+    assert not [note for note in notes if "label" in note]
+    unlabelled = [replace(ref, num_unlabelled=2) for ref in refs if (ref.task, ref.split) == ("socialiqa", "train")]
+    told = "socialiqa: 2 rows have no label of the publisher's and were left out (en train 2)."
+    assert told in data_notes(unlabelled)
     whole = [replace(ref, num_examples=500) for ref in refs if ref.split == "test"]
     assert not [note for note in data_notes(whole) if "whole" in note]

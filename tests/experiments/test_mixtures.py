@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 from small_experiment import SMALL
 
+from adapter_transfer import durable
 from adapter_transfer.config import apply_overrides, parse, read_text
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.execute import execute
@@ -75,6 +76,33 @@ def test_each_of_its_settings_makes_another_run(small):
     changes = ("sampling=uniform", "sampling=temperature", "sampling_cap=10")
     others = [id_of(f"training.0.{change}") for change in changes]
     assert len({plain, *others}) == 4
+
+
+def test_what_a_training_has_no_use_for_makes_no_other_run(small):
+    def ids(*overrides: str) -> dict[str, str]:
+        plan = make_plan(small(f"intermediates=[none, {BOTH}, event-nli, event-qa]", "methods=[seq_bn]", *overrides))
+        return {run.spec.id: run.spec.task for run in plan.runs if run.spec.phase == "intermediate"} | {
+            run.spec.id: "none" for run in plan.runs if run.spec.phase == "target" and run.spec.intermediate == "none"
+        }
+
+    def changed(*overrides: str) -> set[str]:
+        return {task for id, task in ids(*overrides).items() if id not in plain}
+
+    plain = ids()
+    assert sorted(plain.values()) == ["event-nli", "event-qa", BOTH, "none"]
+    assert changed("training.0.sampling=uniform") == {BOTH}
+    assert changed("training.0.sampling_cap=10") == {BOTH}
+    assert changed("training.0.sampling_temperature=3") == set()
+    assert changed("training.0.doc_stride=8") == {"event-qa"}
+
+
+@pytest.mark.parametrize("name", [BOTH, "event-nli+event-tags+next-event"])
+def test_a_mixture_is_read_back_from_its_file_as_it_was(small, tmp_path, name):
+    spec = next(run.spec for run in make_plan(small(f"intermediates=[{name}]")).runs if is_mixture(run.spec.task))
+    durable.write_json_atomic(tmp_path / "run.json", spec.description())
+    again = RunSpec.from_description(durable.read_json(tmp_path / "run.json"))
+    assert again == spec
+    assert again.id == spec.id
 
 
 @pytest.fixture(scope="module")

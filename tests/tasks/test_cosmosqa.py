@@ -74,8 +74,23 @@ def test_columns_are_known_by_name(data_dir):
     sound = load_examples(TASK, "train", "en", data_dir=data_dir).digest
     (data_dir / FILE).write_bytes(as_csv(rows))
     assert load_examples(TASK, "train", "en", data_dir=data_dir).digest == sound
-    (data_dir / FILE).write_bytes(as_csv([{**row, "why": "x"} for row in rows]))
-    assert {each.message for each in problems_of("cosmosqa", "train", data_dir)} == {"column 'why' is unknown"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (as_csv([{**row, "why": "x"} for row in cosmosqa_rows(24)]), "'why' is unknown"),
+        (b"\xef\xbb\xbf" + as_csv(cosmosqa_rows(24)), r"'id' is missing; '\ufeffid' is unknown"),
+        (b"id,context\r" + as_csv(cosmosqa_rows(24)).replace(b"\r\n", b"\r").replace(b"\n", b" "), "is missing; "),
+    ],
+    ids=["a column too many", "byte-order mark", "line ends of old"],
+)
+def test_a_fault_of_the_first_line_is_told_once(content, message, data_dir):
+    """A table program's byte-order mark makes no fault of every row."""
+    (data_dir / FILE).write_bytes(content)
+    (problem,) = problems_of("cosmosqa", "train", data_dir)
+    assert (problem.place, problem.ends_file) == (f"{FILE}:1", True)
+    assert message in problem.message
 
 
 def test_the_published_validation_set(shared_data):

@@ -36,9 +36,41 @@ def test_they_take_the_place_of_no_other_split(shared_data):
         assert all(part.hub is None for part in parts)
 
 
+def test_what_is_drawn_from_another_split_says_so():
+    """Whatever is offered for trials: neither is trained on while the other validates."""
+    trials = {
+        (task.name, part.published): set(part.drawn_from)
+        for task in TASKS.values()
+        for part in task.source.parts
+        if part.drawn_from
+    }
+    assert trials == {
+        ("mnli", "glue-sample-train"): {"train"},
+        ("mnli", "glue-sample-dev"): {"train"},
+        ("qqp", "textpair-train"): {"train", "dev", "glue-sample-train", "glue-sample-dev"},
+        ("qqp", "textpair-dev"): {"train", "dev", "glue-sample-train", "glue-sample-dev"},
+        ("qqp", "glue-sample-train"): {"train"},
+        ("qqp", "glue-sample-dev"): {"train"},
+        ("squad1", "xquad-en"): {"dev"},
+        ("squad1", "xquad-en-four-fifths"): {"xquad-en", "dev"},
+        ("squad1", "xquad-en-fifth"): {"xquad-en", "dev"},
+        ("squad2", "dev-half"): {"dev"},
+        ("squad2", "dev-half-four-fifths"): {"dev-half", "dev"},
+        ("squad2", "dev-half-fifth"): {"dev-half", "dev"},
+        ("hellaswag", "val-1000"): {"val"},
+        ("hellaswag", "val-1000-four-fifths"): {"val-1000", "val"},
+        ("hellaswag", "val-1000-fifth"): {"val-1000", "val"},
+        ("cosmosqa", "valid-four-fifths"): {"valid"},
+        ("cosmosqa", "valid-fifth"): {"valid"},
+    }
+    for task, published in trials:
+        assert trials[task, published] <= set(TASKS[task].source.splits())
+
+
 def test_a_row_without_the_text_is_told_by_both(data_dir):
     path = data_dir / "cosmosqa" / "valid.csv"
-    path.write_bytes(path.read_bytes().replace(b"id,context,", b"id,why,", 1))
+    header, rest = path.read_bytes().split(b"\r\n", 1)
+    path.write_bytes(header + b"\r\n1\r\n" + rest)
     for name in ("four-fifths", "fifth"):
-        with pytest.raises(DataError, match=r"8 faulty rows(?s:.*)column 'context' is missing"):
+        with pytest.raises(DataError, match=r"1 faulty row(?s:.*)valid\.csv:2: 1 fields"):
             read("cosmosqa", f"valid-{name}", data_dir)

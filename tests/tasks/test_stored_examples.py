@@ -101,6 +101,26 @@ def test_what_is_made_of_another_task(data_dir, cache, num_read, control):
     assert len(entries(cache)) == 2, "that of the other task, and its own"
 
 
+def test_what_is_made_of_a_derived_entry_tells_its_own_files(data_dir, fake_hub, cache):
+    """Hub and files give one digest: what is made of them differs in what is told of it alone."""
+    task = TASKS["socialiqa-shuffled-labels"]
+    from_files = load_examples(task, "train", "en", Reading("trn"), data_dir, cache)
+    reading = Reading("trn", revisions=fake_hub("allenai/social_i_qa"))
+    from_hub = load_examples(task, "train", "en", reading, cache=cache)
+    assert (from_files.digest, from_files.source) == (from_hub.digest, "socialiqa/socialIQa_v1.4_trn.jsonl")
+    assert from_hub.source.startswith("allenai/social_i_qa@")
+
+
+@pytest.mark.parametrize("control", ["shuffled-labels", "real-or-shuffled"])
+def test_one_file_as_two_published_splits_is_drawn_for_each(data_dir, cache, control):
+    folder = data_dir / "socialiqa"
+    (folder / "socialIQa_v1.4_dev.jsonl").write_bytes((folder / "socialIQa_v1.4_trn.jsonl").read_bytes())
+    task = TASKS[f"socialiqa-{control}"]
+    for published in ("trn", "dev"):
+        expected = load_examples(task, "train", "en", Reading(published), data_dir)
+        assert_same(load_examples(task, "train", "en", Reading(published), data_dir, cache), expected)
+
+
 def many(count):
     texts = [f"text {number} ".strip() for number in range(count)]
     return [
@@ -220,7 +240,7 @@ def test_where_nothing_can_be_written_they_stay_in_memory(data_dir, tmp_path, ca
     def refuse():
         raise StoreError("read-only")
 
-    cache = ExampleCache(tmp_path / "cache", prepare=refuse, most_in_memory=3)
+    cache = ExampleCache(tmp_path / "cache", make_ready=refuse, most_in_memory=3)
     found = load_examples(TASKS["anli"], "train", "en", data_dir=data_dir, cache=cache)
     assert_same(found, load_examples(TASKS["anli"], "train", "en", data_dir=data_dir))
     assert "is read into memory: read-only" in caplog.text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from adapter_transfer.backbones.tokenizers import train_tokenizer
 from adapter_transfer.tasks.encoding import concatenate
 from adapter_transfer.tasks.formats import Cutting, Example
+from adapter_transfer.tasks.metrics import log_softmax
 from adapter_transfer.tasks.tagging_format import Tagging
 
 WORDS = Tagging(("D", "N", "V"))
@@ -77,6 +80,23 @@ def test_tags_that_do_not_occur_in_training_are_wrong_and_cost_nothing(tokenizer
     score = few.score(encoded, logits)
     assert score.value == pytest.approx(7 / 9)
     assert score.loss == pytest.approx(np.log(np.exp(3) + 1) - 3)
+
+
+def test_a_thousand_tags_are_scored_in_bounded_memory(tokenizer):
+    # CCG has more than a thousand; in double precision, all tokens at once would be some gigabytes.
+    many = Tagging(tuple(f"T{number:04}" for number in range(1000)))
+    examples = [sentence(n, "the cat sees a dog", " ".join(many.tags[n : n + 5])) for n in range(600)]
+    encoded = many.encode(examples, "en", tokenizer, Cutting(64))
+    logits = np.random.default_rng(1).standard_normal((len(encoded.tokens), 1000), dtype=np.float32)
+    tracemalloc.start()
+    score = many.score(encoded, logits)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < logits.nbytes
+    known = encoded.labels >= 0
+    assert known.sum() == 3000
+    expected = -log_softmax(logits[known])[np.arange(3000), encoded.labels[known]].mean()
+    assert score.loss == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_word_without_tokens_is_wrong(tokenizer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,8 +114,22 @@ def test_what_no_sampling_can_be_is_refused(changes):
         settings(**changes)
 
 
+def identity(*, is_mixture: bool = True, cuts_windows: bool = True, **changes: Any) -> dict[str, Any]:
+    return settings(**changes).identity(is_mixture=is_mixture, cuts_windows=cuts_windows)
+
+
 def test_sampling_is_part_of_a_runs_identity_only_where_it_was_chosen():
-    plain = settings().identity()
+    plain = identity()
     assert not {"sampling", "sampling_cap", "sampling_temperature", "doc_stride"} & plain.keys()
-    assert settings(sampling="uniform").identity() == plain | {"sampling": "uniform"}
-    assert settings(doc_stride=64).identity() == plain | {"doc_stride": 64}
+    assert identity(sampling="uniform") == plain | {"sampling": "uniform"}
+    assert identity(sampling_cap=10) == plain | {"sampling_cap": 10}
+    assert identity(doc_stride=64) == plain | {"doc_stride": 64}
+    by_root = {"sampling": "temperature", "sampling_temperature": 5}
+    assert identity(**by_root) == plain | by_root
+
+
+def test_what_nothing_comes_of_is_no_part_of_a_runs_identity():
+    plain = identity()
+    assert identity(sampling="uniform", sampling_cap=10, sampling_temperature=5) == plain | {"sampling": "uniform"}
+    assert identity(is_mixture=False, sampling="uniform", sampling_cap=10) == plain
+    assert identity(cuts_windows=False, doc_stride=64) == plain

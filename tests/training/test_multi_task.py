@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from adapter_transfer.backbones.loading import load_body
 from adapter_transfer.backbones.tokenizer_loading import load_tokenizer
 from adapter_transfer.backbones.zoo import BACKBONES
+from adapter_transfer.errors import RunFailedError
 from adapter_transfer.methods.attach import (
     AdapterPart,
     Assembly,
@@ -180,6 +181,22 @@ def test_only_a_steps_own_head_moves(tasks, tmp_path):
     assert {name.split(".")[1] for name in moved if name.startswith("heads.")} == {drawn}
     assert any(MIXTURE in name for name in moved)
     assert all(name.startswith("heads.") or MIXTURE in name for name in moved)
+
+
+def test_a_mixture_whose_answers_are_no_longer_numbers_has_failed(tasks, tmp_path, monkeypatch):
+    # Infinity less infinity: the search of SQuAD's threshold has an error of its own for that.
+    spans = replace(tasks[2].validation, format=SpanExtraction(has_unanswerable=True))
+    made = mixture("seq_bn", tasks, dropout=0.0)
+    assemble(made.model, made.assembly)
+    inputs = fit_inputs(made, (*tasks[:2], replace(tasks[2], validation=spans), tasks[3]), tmp_path, max_steps=1)
+
+    def diverged(model: Any, head: str, encoded: EncodedExamples, runtime: Runtime) -> np.ndarray:
+        found = predict(model, head, encoded, runtime)
+        return np.full_like(found, np.inf) if head == "spans" else found
+
+    monkeypatch.setattr(loop, "predict", diverged)
+    with pytest.raises(RunFailedError, match="validation items of 'spans' are no longer numbers"):
+        loop.fit(inputs)
 
 
 @pytest.fixture(scope="module", params=["seq_bn", "full"])
