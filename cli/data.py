@@ -17,6 +17,7 @@ from adapter_transfer.hub_lock import Resolver
 from adapter_transfer.languages import expand_languages
 from adapter_transfer.registry import unknown_name_message
 from adapter_transfer.tasks.catalog import TASKS
+from adapter_transfer.tasks.mixtures import is_mixture, members
 from adapter_transfer.tasks.reading import QuestionField, Reading
 from adapter_transfer.tasks.task import ExampleSet, Split, Task, load_examples
 from adapter_transfer_cli import options
@@ -65,6 +66,9 @@ def show(
     """Show what a task's data holds: splits, labels, token lengths, overlaps, rows. Faulty data exits with 4."""
     from adapter_transfer.tasks.survey import read_splits
 
+    if is_mixture(task):
+        names = ", ".join(each.name for each in members(task))
+        raise ConfigError(f"{task!r} is a mixture; show its tasks one by one: {names}")
     declared, resolver = TASKS[task], Resolver()
     wanted = _choose(declared, split or (), expand_languages(language or ()))
     commit = _once(resolver)

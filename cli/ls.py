@@ -89,7 +89,7 @@ def tasks(
         ],
         json,
         hidden=("splits", "languages", "source", "licence", "reference"),
-        droppable=("head", "role"),
+        droppable=("head", "role", "examples"),
         notes=("Several are trained together as mnli+squad1, or multi; controls are made of any (docs/controls.md).",),
     )
 

@@ -129,5 +129,8 @@ def _least_width(column: Column) -> int:
 
 
 def _width(columns: Sequence[Column]) -> int:
-    """The least width at which nothing of a table is cut."""
-    return sum(map(_least_width, columns)) + _GAP * (len(columns) - 1)
+    """The least width at which nothing of a table is cut.
+
+    One more than is drawn: with exactly so much room, rich cuts the last letter of lines in a last column of prose.
+    """
+    return sum(map(_least_width, columns)) + _GAP * (len(columns) - 1) + 1

@@ -63,7 +63,7 @@ def _learned(metrics: Mapping[str, Any]) -> Iterator[_Learned]:
             member,
             metric,
             score[metric],
-            None,
+            trained.get("chance"),
             score["num_items"],
             trained["train_loss_first"],
             trained["train_loss_last"],

@@ -28,7 +28,7 @@ from adapter_transfer.analysis.summaries import (
     count,
     single,
 )
-from adapter_transfer.tasks.controls import CONTROLS, control_of
+from adapter_transfer.tasks.controls import describe_control
 
 SPREAD_NOTE = "± is the standard deviation over seeds, given from two seeds on; it is no confidence interval."
 MISSING_NOTE = f"{MISSING} no finished run gives this figure; nothing is imputed."
@@ -178,8 +178,7 @@ def cost_table(summary: Summary, target: str) -> Table:
 def _control_notes(cells: Sequence[Cell]) -> list[str]:
     """Which intermediates and targets of a table are controls, and what they are."""
     names = dict.fromkeys(name for cell in cells for name in (cell.target, cell.intermediate))
-    found = {name: CONTROLS[kind] for name in names if (kind := control_of(name)) is not None}
-    return [f"{name} is a control, no result: {what}." for name, what in found.items()]
+    return [told for name in names if (told := describe_control(name, ", no result")) is not None]
 
 
 def _with_intermediate(summary: Summary, target: str) -> tuple[Cell, ...]:

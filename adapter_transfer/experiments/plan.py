@@ -18,7 +18,7 @@ from adapter_transfer.experiments.store import Store
 from adapter_transfer.experiments.tune import Tune
 from adapter_transfer.experiments.tuning import Selection, search_cell
 from adapter_transfer.methods.composition import CompositionRequest
-from adapter_transfer.tasks.controls import CONTROLS, control_of
+from adapter_transfer.tasks.controls import describe_control
 
 PlanStatus = Literal["done", "failed", "partial", "damaged", "todo", "impossible"]
 
@@ -275,9 +275,9 @@ def _shortened(specs: Iterable[RunSpec]) -> Iterator[str]:
 
 def _controls(specs: Iterable[RunSpec]) -> Iterator[str]:
     for spec in specs:
-        kind = control_of(spec.task)
-        if kind is not None:
-            yield f"{spec.task} is a control: {CONTROLS[kind]}."
+        told = describe_control(spec.task)
+        if told is not None:
+            yield told
 
 
 def planned_run(store: Store | None, spec: RunSpec) -> PlannedRun:

@@ -217,7 +217,9 @@ class Session:
         most = spec.training.max_train_examples if ref.split == "train" and spec.phase != "evaluation" else None
         count = ref.num_examples if most is None else max(most, self.large_split)
         sizes = (str(min(count, ref.num_examples)), str(cutting.max_length), str(cutting.doc_stride))
-        key = (spec.backbone_digest, ref.digest, ref.task, ref.language, *sizes)
+        format = next(each for task, each in zip(spec.tasks, spec.formats, strict=True) if task.name == ref.task)
+        # The same words are other numbers where the training data has other tags.
+        key = (spec.backbone_digest, ref.digest, ref.task, ref.language, repr(format), *sizes)
         if key in self._encodings:
             self._encodings.move_to_end(key)
             return self._encodings[key]
@@ -226,7 +228,6 @@ class Session:
             raise DataError(f"{ref.name} has changed since the plan was made; start again")
         if most is not None and count < len(examples.examples):
             examples = replace(examples, examples=examples.examples[:count])
-        format = next(each for task, each in zip(spec.tasks, spec.formats, strict=True) if task.name == ref.task)
         tokens = TokenCache(
             self.store.root / "cache" / "tokens",
             lambda task, done, total: on_progress(Progress(done, total, doing=f"tokenizing {task}")),

@@ -20,7 +20,7 @@ from adapter_transfer.errors import UnknownNameError
 from adapter_transfer.registry import unknown_name_message
 from adapter_transfer.tasks.choice_formats import Classification, MultipleChoice
 from adapter_transfer.tasks.formats import Example, Label
-from adapter_transfer.tasks.sources import Source
+from adapter_transfer.tasks.sources import Part, Source
 from adapter_transfer.tasks.task import Derivation, ExampleSet, Role, Split, Task, examples_digest
 
 Control: TypeAlias = Literal["choices-only", "balanced-copa", "shuffled-labels", "real-or-shuffled"]
@@ -54,6 +54,21 @@ def control_of(name: str) -> Control | None:
     return None
 
 
+def describe_control(name: str, remark: str = "") -> str | None:
+    """What is to be known of a task or mixture that is a control, or a task of which is; None of one that is none.
+
+    Args:
+        remark: what is said behind "a control".
+    """
+    kinds = {part: kind for part in name.split("+") if (kind := control_of(part)) is not None}
+    if not kinds:
+        return None
+    if len(kinds) <= name.count("+"):
+        told = "; ".join(f"{part}: {CONTROLS[kind]}" for part, kind in kinds.items())
+        return f"{name} is in part a control{remark} ({told})."
+    return f"{name} is a control{remark}: {'; '.join(CONTROLS[kind] for kind in dict.fromkeys(kinds.values()))}."
+
+
 def control_name(task: str, control: Control) -> str:
     """What a control of a task is called."""
     return f"{task}-{control}"
@@ -67,7 +82,7 @@ def derive_task(name: str, declared: Mapping[str, Task]) -> Task | None:
     """
     if name == "real-or-shuffled":
         found = _real_or_shuffled(declared[REAL_OR_SHUFFLED_FROM])
-        return replace(found, name=name, summary=f"{found.summary}, the intermediate of XCOPA's authors")
+        return replace(found, name=name)
     for control, make in _MAKERS.items():
         base = name.removesuffix(f"-{control}")
         if base != name:
@@ -95,8 +110,13 @@ def _shuffled_labels(origin: Task) -> Task:
 def _real_or_shuffled(origin: Task) -> Task:
     task = _derived(origin, "real-or-shuffled", RealOrShuffled(origin), summary="are the words of a text in order?")
     # A text stands here once, so the publisher's number of rows says nothing of how many there should be.
-    parts = tuple(replace(part, num_rows=None) for part in origin.source.parts)
+    parts = tuple(_unnumbered(part) for part in origin.source.parts)
     return replace(task, format=Classification(("real", "shuffled")), source=Source(parts))
+
+
+def _unnumbered(part: Part) -> Part:
+    members = tuple((prefix, _unnumbered(member)) for prefix, member in part.members)
+    return replace(part, num_rows=None, members=members)
 
 
 def _choices_only(origin: Task) -> Task:

@@ -42,7 +42,9 @@ def encode_pairs(
     full = [index for index in np.flatnonzero(lengths == max_length)]
     num_truncated = 0
     if full:
-        again = tokenizer([firsts[i] for i in full], [seconds[i] for i in full] if seconds else None)["input_ids"]
+        # Not verbose: what is only counted here would be called too long for the model.
+        whole = tokenizer([firsts[i] for i in full], [seconds[i] for i in full] if seconds else None, verbose=False)
+        again = whole["input_ids"]
         num_truncated = sum(len(ids) > max_length for ids in again)
     return EncodedExamples(
         tokens=np.fromiter((token for ids in encoded for token in ids), dtype=np.int32, count=int(lengths.sum())),

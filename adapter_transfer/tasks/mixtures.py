@@ -31,8 +31,10 @@ def mixture_name(name: str) -> str:
 
     Raises:
         UnknownNameError: for a task that there is not.
-        ConfigError: if a task stands there twice, or cannot be trained as an intermediate.
+        ConfigError: if a task stands there twice or none beside a `+`, or one cannot be trained as an intermediate.
     """
+    if SEPARATOR in name and not all(_parts(name)):
+        raise ConfigError([f"{name}: no task stands beside a {SEPARATOR!r}; tasks are written as in mnli+squad1"])
     tasks = members(name)
     names = [task.name for task in tasks]
     problems = [f"{name}: {each!r} stands there twice" for each in dict.fromkeys(names) if names.count(each) > 1]
@@ -69,5 +71,5 @@ def is_mixture(name: str) -> bool:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    written = name.split(SEPARATOR)
+    written = [part.strip() for part in name.split(SEPARATOR)] if SEPARATOR in name else [name]
     return tuple(part for each in written for part in (PAPER_TASKS if each == MULTI else (each,)))

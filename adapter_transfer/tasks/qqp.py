@@ -3,10 +3,14 @@
 An example's id is the publisher's (`id`), the number of the Hub's row, or the key in the text-pair sample. The script
 that made the Hub's rows of GLUE's left out those with a field too few; here they are faults of `train.tsv`, told by
 their lines, which `on_bad_row: skip` leaves out and counts.
+
+In two of GLUE's training rows the second question is empty (huggingface/datasets, issue 277, which found no others in
+any split). They are kept as published, since published scores count them; anywhere else it is a fault.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 from adapter_transfer.tasks.choice_formats import Classification
@@ -22,13 +26,26 @@ LABELS = ("not_duplicate", "duplicate")
 _LAST_ID = 10**6
 
 
+_WITHOUT_SECOND = ("How can I create an Android app?", "How can I develop android app?")
+
+
+@dataclass(frozen=True)
+class _SecondQuestion(Text):
+    """A text, or none; whether it may be none is told by the first question."""
+
+    def problem(self, value: object) -> str | None:
+        return None if value == "" else super().problem(value)
+
+
 def _read(row: Row, number: int, first: str, second: str, label: OneOf, item: str) -> Example:
+    if not row[second] and row[first] not in _WITHOUT_SECOND:
+        raise ValueError(f"column {second!r} is blank")
     return Example(str(row[item]), ((row[first], row[second]),), label.allowed.index(row[label.name]))
 
 
 def _form(first: str, second: str, label: OneOf, item: Number, *others: Column) -> Form:
     read = partial(_read, first=first, second=second, label=label, item=item.name)
-    return Form((Text(first), Text(second), label, item, *others), read, first)
+    return Form((Text(first), _SecondQuestion(second), label, item, *others), read, first)
 
 
 _GLUE = _form(

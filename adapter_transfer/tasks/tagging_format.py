@@ -52,7 +52,7 @@ class Tagging:
         return 1.0 / len(self.tags) if self.tags and self.scheme == "word" else None
 
     def describe(self) -> str:
-        return f"{len(self.tags)} tags" if self.tags else "tags of the training data"
+        return f"{len(self.tags)} tags" if self.tags else "tags of its data"
 
     def head_settings(self) -> dict[str, Any]:
         return {"num_labels": len(self.tags), "id2label": dict(enumerate(self.tags))}

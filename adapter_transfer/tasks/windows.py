@@ -153,7 +153,7 @@ class _Rows:
 
 def _shortened(texts: list[str], tokenizer: Tokenizer, most: int) -> tuple[list[str], int]:
     """Texts without what lies behind their first `most` tokens, and how many lost something."""
-    batch = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    batch = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     kept, num_cut = [], 0
     for text, places in zip(texts, batch["offset_mapping"], strict=True):
         num_cut += len(places) > most
@@ -198,7 +198,7 @@ def _encodings_of_words(sentences: list[list[str]], tokenizer: Any) -> Sequence[
         backend.no_padding()
         with_blanks = [[words[0], *(f" {word}" for word in words[1:])] for words in sentences]
         return backend.encode_batch(with_blanks, is_pretokenized=True)  # type: ignore[no-any-return]  # untyped library
-    encodings: Sequence[Any] = tokenizer(sentences, is_split_into_words=True).encodings
+    encodings: Sequence[Any] = tokenizer(sentences, is_split_into_words=True, verbose=False).encodings
     return encodings
 
 

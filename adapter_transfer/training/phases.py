@@ -143,7 +143,7 @@ def _answer_validation(phase: TrainingPhase, task: FitTask) -> Score:
 
 
 def _tasks_trained(inputs: FitInputs, position: TrainingPosition) -> dict[str, dict[str, Any]]:
-    """What each task of a mixture had: examples, steps, and losses at the start and at the end."""
+    """What each task of a mixture had: examples, steps, chance, and losses at the start and at the end."""
     draws, history = inputs.draws, read_history(inputs.history_path)
     shares = sampling_shares(draws.sizes, draws.settings)
     told = {}
@@ -153,6 +153,7 @@ def _tasks_trained(inputs: FitInputs, position: TrainingPosition) -> dict[str, d
             "num_train_examples": draws.sizes[index],
             "num_steps": int((draws.tasks[: position.step] == index).sum()),
             "share": float(shares[index]),
+            "chance": task.train.format.chance,
             "train_loss_first": losses[0] if losses else None,
             "train_loss_last": losses[-1] if losses else None,
         }

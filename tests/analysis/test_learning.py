@@ -48,13 +48,13 @@ def test_a_mixture_has_a_line_for_each_of_its_tasks():
             "squad1": {"metric": "f1", "f1": 0.5, "num_items": 40},
         },
         tasks={
-            "mnli": {"train_loss_first": 1.1, "train_loss_last": 1.0},
+            "mnli": {"chance": 1 / 3, "train_loss_first": 1.1, "train_loss_last": 1.0},
             "squad1": {"train_loss_first": None, "train_loss_last": None},
         },
     )
     first, second = texts(run)
     assert first[0] == "mnli+squad1: mnli"
-    assert first[3:] == ["1.100", "1.000", "accuracy", "60.0", "–", "60"]
+    assert first[3:] == ["1.100", "1.000", "accuracy", "60.0", "33.3", "60"]
     assert second[3:] == ["–", "–", "F1", "50.0", "–", "40"]
     assert "The loss fell in 1 of 1." in learning_table([run]).notes[0]
 

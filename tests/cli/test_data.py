@@ -115,6 +115,10 @@ def test_unknown_names_are_told(call, data_dir):
     assert "nothing in 'qa'" in answer.err
     assert call("data", "show", "xcopa", "--split", "train", "--language", "qu").code == 2
     assert call("data", "show", "xcop").code == 2
+    mixture = call("data", "show", "squad1+mnli")
+    assert (mixture.code, mixture.err.count("\n")) == (2, 1)
+    assert "show its tasks one by one: squad1, mnli" in mixture.err
+    assert "anli, mnli, qqp" in call("data", "show", "multi").err
     assert call("data", "show", "micro-copa", "--backbone", "larger").code == 2
     assert call("data", "show", "xcopa", "--data-dir", str(data_dir / "nowhere")).code == 4
 

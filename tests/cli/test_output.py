@@ -43,6 +43,16 @@ def test_names_and_numbers_are_never_cut(screen, capsys, width):
     assert ("In every row: seeds: 2." in " ".join(shown.split())) == (width < 90)
 
 
+@pytest.mark.parametrize("width", range(60, 100))
+def test_prose_keeps_its_last_letters_on_every_screen(screen, capsys, width):
+    prose = [f"{'w' * number} and then which {'v' * 9} a b" for number in range(1, 24)]
+    rows = [[f"task-{number:02d}-{'x' * 12}", f"{'y' * 20} {number}", text] for number, text in enumerate(prose)]
+    screen(width)
+    output.print_table(["name", "answers", "summary"], rows)
+    shown = capsys.readouterr().out.split()
+    assert all(word in shown for row in rows for cell in row for word in cell.split())
+
+
 def test_a_column_without_a_header_is_noted_by_its_cells(screen, capsys):
     screen(20)
     output.print_table(["backbone", ""], [["xlm-roberta-base", "bf16"], ["xlm-roberta-large", "bf16"]])

@@ -27,6 +27,7 @@ BOTH = "next-event+event-nli"
     ("written", "name"),
     [
         ("event-nli+next-event", BOTH),
+        (" event-nli + next-event", BOTH),
         (BOTH, BOTH),
         ("squad1+mnli+hellaswag", "mnli+squad1+hellaswag"),
         ("multi", MULTI),
@@ -48,7 +49,8 @@ def test_a_mixture_has_one_name(written, name):
         ("mnli+mnli", "stands there twice"),
         ("multi+mnli", "stands there twice"),
         ("mnli+micro-copa", "is no intermediate task"),
-        ("mnli+", "unknown task"),
+        ("mnli+", r"no task stands beside a '\+'; tasks are written as in mnli\+squad1"),
+        ("+", "no task stands beside"),
         ("mnli+squat1", "Did you mean 'squad1'"),
     ],
 )

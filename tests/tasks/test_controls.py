@@ -10,7 +10,7 @@ import pytest
 from adapter_transfer.errors import UnknownNameError
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.choice_formats import Classification, MultipleChoice
-from adapter_transfer.tasks.controls import CONTROLS, control_of, derive_task
+from adapter_transfer.tasks.controls import CONTROLS, control_of, derive_task, describe_control
 from adapter_transfer.tasks.reading import Reading
 from adapter_transfer.tasks.task import load_examples
 
@@ -35,6 +35,23 @@ def test_controls_are_there_by_name_and_in_no_list():
     assert {name: control_of(f"x-{name}") for name in CONTROLS} == {name: name for name in CONTROLS}
     assert control_of("a-shuffled-labels+b-shuffled-labels") == "shuffled-labels"
     assert control_of("socialiqa") is control_of("shuffled-labels-x") is control_of("none") is None
+
+
+def test_a_mixture_with_one_control_in_it_is_not_called_a_control_as_a_whole():
+    what = CONTROLS["shuffled-labels"]
+    assert describe_control("squad1+mnli") is describe_control("none") is None
+    assert describe_control("x-shuffled-labels", ", no result") == f"x-shuffled-labels is a control, no result: {what}."
+    both = "mnli-shuffled-labels+squad1-shuffled-labels"
+    assert describe_control(both) == f"{both} is a control: {what}."
+    told = describe_control("mnli+squad1-shuffled-labels")
+    assert told == f"mnli+squad1-shuffled-labels is in part a control (squad1-shuffled-labels: {what})."
+
+
+def test_a_control_with_fewer_texts_expects_no_number_of_them():
+    parts = TASKS["mnli-real-or-shuffled"].source.parts
+    assert any(part.members for part in parts)
+    assert {part.size for part in parts} == {None}
+    assert {member.num_rows for part in parts for member in part.single_parts} == {None}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from seeded_tables import part_alone, problems_of, split_lines, table_faults
 
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.reading import Reading
-from adapter_transfer.tasks.schema import SchemaError
+from adapter_transfer.tasks.schema import PlacedRow, SchemaError, check_rows
 from adapter_transfer.tasks.task import load_examples
 
 TASK = TASKS["qqp"]
@@ -55,6 +55,23 @@ def test_rows_with_a_field_too_few_are_left_out_only_when_told_to(data_dir):
     loaded = read("train", data_dir, on_bad_row="skip")
     assert content(loaded) == [row for number, row in enumerate(expected(24, 500)) if number != 7]
     assert [problem.place for problem in loaded.problems] == ["QQP/train.tsv:9", "QQP/train.tsv:10"]
+
+
+def test_the_two_published_rows_without_a_second_question_are_kept(data_dir):
+    """An empty question is a fault but where the publisher has one, in the files and on the Hub."""
+    sound = pairs(8, 600)
+    for question, is_known in (("How can I create an Android app?", True), ("How can I tell?", False)):
+        write_file(data_dir / "QQP" / "dev.tsv", qqp_tsv([*sound[:5], (question, "", 0), *sound[6:]]))
+        hub_row = {"question1": question, "question2": "", "label": 0, "idx": 5}
+        form = TASK.source.find("dev", "en").hub.form
+        on_hub = check_rows([PlacedRow(hub_row, "here:1")], form, TASK.format, repairs=True)
+        if is_known:
+            assert content(read("dev", data_dir))[5][:2] == (question, "")
+            assert not on_hub.problems
+        else:
+            with pytest.raises(SchemaError, match=r"QQP/dev\.tsv:7: column 'question2' is blank"):
+                read("dev", data_dir)
+            assert [str(problem) for problem in on_hub.problems] == ["here:1: column 'question2' is blank"]
 
 
 def test_a_repeated_id_is_told_with_both_places(data_dir):

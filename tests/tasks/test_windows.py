@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import BertTokenizerFast, RobertaTokenizerFast
 
 from adapter_transfer.backbones.tokenizers import train_tokenizer
+from adapter_transfer.tasks.choice_formats import MultipleChoice
 from adapter_transfer.tasks.encoding import concatenate, take
 from adapter_transfer.tasks.formats import NO_LABEL, UNKNOWN_TAG, Cutting, EncodedExamples, Example
 from adapter_transfer.tasks.span_format import MAX_QUESTION_TOKENS, SpanExtraction
@@ -259,6 +261,19 @@ def test_each_word_is_labelled_once_at_its_first_token(tokenizers, tagging, kind
             places = tokenizer(" ".join(words), return_offsets_mapping=True)["offset_mapping"]
             for token in np.flatnonzero(of_word >= 0):
                 assert starts[of_word[token]] - 1 <= places[token][0] <= starts[of_word[token]]
+
+
+@each_tokenizer
+def test_long_texts_are_no_reason_for_warnings_of_the_library(tokenizers, spans, tagging, kind, monkeypatch, caplog):
+    tokenizer = tokenizers[kind]
+    monkeypatch.setattr(tokenizer, "model_max_length", 16)
+    monkeypatch.setattr(tokenizer, "deprecation_warnings", {})
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    long = "flooded " * 40
+    tagging(kind, 16, tagged(tuple(long.split())))
+    spans(kind, 16, 4, Example("0", ((long, long),), ()))
+    MultipleChoice(2).encode([Example("0", ((long, long), (long, "in")), 0)], "en", tokenizer, Cutting(16))
+    assert not caplog.text
 
 
 @each_tokenizer

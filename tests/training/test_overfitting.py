@@ -109,4 +109,5 @@ def test_every_head_learns_32_examples_by_heart(task, shared_data, tmp_path):
         )
     )
     score = format.score(data, predict(model, task, data, runtime))
+    # SQuAD 2.0 comes to 31 of 32: one answer has 35 tokens of so small a vocabulary, more than an answer may have.
     assert untrained.value < 0.8 < 0.95 <= score.value
