@@ -96,11 +96,11 @@ def test_failed_runs_end_with_5_and_keep_the_others(call, tmp_path):
     path = bad_yaml(tmp_path, SMALL + "  - {when: {task: next-event}, learning_rate: 1e30, warmup_share: 0}\n")
     answer = call("compare", path, "--store", str(tmp_path / "store"), "--device", "cpu", "--threads", "1")
     assert answer.code == 5
-    assert "no longer a number" in answer.err
+    assert "no longer numbers" in answer.err
     assert "Accuracy on micro-copa" in answer.out
     states = json.loads(call("status", path, "--store", str(tmp_path / "store"), "--json").out)
     (failed,) = [run for run in states["runs"] if run["status"] == "failed"]
-    assert "no longer a number" in failed["reason"]
+    assert "no longer numbers" in failed["reason"]
     assert (failed["phase"], failed["backbone"], failed["method"], failed["seed"]) == (
         "intermediate",
         "nano",
