@@ -42,17 +42,13 @@ def learning_table(runs: Sequence[RunRecord]) -> Table:
                 groups[cell].append(learned)
     headers = ("intermediate", "trained as", "seeds", "loss", "at the end", "metric", "validation, %", "chance, %", "n")
     rows = tuple(_row(cell, found) for cell, found in groups.items())
-    fell = sum(each.loss_last < each.loss_first for each in _with_losses(groups))
+    pairs = [(each.loss_first, each.loss_last) for found in groups.values() for each in found]
+    fell = [last < first for first, last in pairs if first is not None and last is not None]
     notes = (
         "Losses are training losses in nats, of the first and of the last logged steps; scores are of the English "
-        f"validation items. The loss fell in {fell} of {len(_with_losses(groups))}.",
+        f"validation items. The loss fell in {sum(fell)} of {len(fell)}.",
     )
     return Table("What the intermediates learned", headers, rows, notes if rows else ())
-
-
-def _with_losses(groups: Mapping[tuple[str, ...], Sequence[_Learned]]) -> list[Any]:
-    every = [each for found in groups.values() for each in found]
-    return [each for each in every if each.loss_first is not None and each.loss_last is not None]
 
 
 def _learned(metrics: Mapping[str, Any]) -> Iterator[_Learned]:

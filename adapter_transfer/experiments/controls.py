@@ -8,7 +8,7 @@ from adapter_transfer.errors import AdapterTransferError
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.controls import Control, control_name, control_of
 from adapter_transfer.tasks.copa import XCOPA, XCOPA_BALANCED_COPA
-from adapter_transfer.tasks.mixtures import SEPARATOR, members, mixture_name
+from adapter_transfer.tasks.mixtures import members, mixture_of
 
 OF_INTERMEDIATES: tuple[Control, ...] = ("shuffled-labels", "real-or-shuffled")
 OF_TARGETS: tuple[Control, ...] = ("choices-only", "balanced-copa")
@@ -24,8 +24,7 @@ def control_intermediates(controls: Collection[Control], intermediates: Sequence
     found: list[str] = []
     if "shuffled-labels" in controls:
         for tasks in real:
-            names = [control_name(task.name, "shuffled-labels") for task in tasks]
-            found.append(mixture_name(SEPARATOR.join(names)))
+            found.append(mixture_of(control_name(task.name, "shuffled-labels") for task in tasks))
     if "real-or-shuffled" in controls and real:
         found.append(control_name(real[0][0].name, "real-or-shuffled"))
     return tuple(dict.fromkeys(name for name in found if name not in intermediates))

@@ -15,9 +15,7 @@ import numpy as np
 from adapter_transfer.backbones.token_counting import Lengths, TokenCounter
 from adapter_transfer.tasks.formats import Cutting, Example, LabelLevel
 from adapter_transfer.tasks.span_format import MAX_QUESTION_TOKENS
-
-_MOST_SPECIAL = 4
-"""Of a pair: what `tasks.windows` leaves room for when it shortens questions and the stride."""
+from adapter_transfer.tasks.windows import question_room
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,7 @@ class ContextRows:
         return len(self.questions)
 
     def cut(self, cutting: Cutting) -> CutRows:
-        room_of_both = cutting.max_length - _MOST_SPECIAL
-        most = min(MAX_QUESTION_TOKENS, room_of_both // 2)
-        stride = min(cutting.doc_stride, (room_of_both - most) // 2)
+        most, stride = question_room(cutting, MAX_QUESTION_TOKENS)
         before = np.minimum(self.questions, most) + self.num_special
         room = cutting.max_length - before
         # Each further window begins `step` tokens later, and the last one is the first that reaches the end.

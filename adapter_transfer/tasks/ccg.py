@@ -13,14 +13,10 @@ counts as wrong. Sentences have no ids: an example's id is the number of its sen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from adapter_transfer.errors import DataError
 from adapter_transfer.tasks.columns import ListOf, Text
 from adapter_transfer.tasks.formats import Example
 from adapter_transfer.tasks.schema import Form, Row
-from adapter_transfer.tasks.sources import FileLayout, OpenedRows, Part, Revisions, Source
+from adapter_transfer.tasks.sources import FileLayout, Part, Source
 from adapter_transfer.tasks.tagged_lines import read_tagged_lines
 from adapter_transfer.tasks.tagging_format import Tagging
 from adapter_transfer.tasks.task import Task
@@ -29,28 +25,6 @@ _OWN_FILES = (
     "CCGbank is licensed (LDC2005T13) and cannot be downloaded: bring your own copy as ccg/train.tsv and ccg/dev.tsv, "
     "a word, a tab and its category a line, a blank line after each sentence."
 )
-
-
-def _with_help(error: DataError) -> DataError:
-    return DataError(f"{str(error).removesuffix('.')}. {_OWN_FILES}")
-
-
-class _LicensedPart(Part):
-    """A split that nobody may publish; where its file is missing, that is said."""
-
-    def open(
-        self, task: str, language: str, data_dir: Path | None, commits: Mapping[str, str]
-    ) -> tuple[tuple[str, OpenedRows], ...]:
-        try:
-            return super().open(task, language, data_dir, commits)
-        except DataError as error:
-            raise _with_help(error) from None
-
-    def datasets(self, task: str) -> Revisions:
-        try:
-            return super().datasets(task)
-        except DataError as error:
-            raise _with_help(error) from None
 
 
 def _text(row: Row) -> str:
@@ -65,7 +39,9 @@ _FORM = Form((ListOf("words", Text("word")), ListOf("tags", Text("tag"))), _read
 
 
 def _part(published: str) -> Part:
-    return _LicensedPart(published, ("en",), files=(FileLayout(f"ccg/{published}.tsv", _FORM, read_tagged_lines),))
+    return Part(
+        published, ("en",), files=(FileLayout(f"ccg/{published}.tsv", _FORM, read_tagged_lines),), remark=_OWN_FILES
+    )
 
 
 CCG = Task(

@@ -21,7 +21,7 @@ from adapter_transfer.registry import unknown_name_message
 from adapter_transfer.tasks.choice_formats import Classification, MultipleChoice
 from adapter_transfer.tasks.formats import Example, Label
 from adapter_transfer.tasks.sources import Part, Source
-from adapter_transfer.tasks.task import Derivation, ExampleSet, Role, Split, Task, examples_digest
+from adapter_transfer.tasks.task import SEPARATOR, Derivation, ExampleSet, Role, Split, Task, examples_digest
 
 Control: TypeAlias = Literal["choices-only", "balanced-copa", "shuffled-labels", "real-or-shuffled"]
 """A control in one word, as it stands in a configuration and at the end of a task's name."""
@@ -47,7 +47,7 @@ class UnknownControlError(UnknownNameError):
 
 def control_of(name: str) -> Control | None:
     """Which control a task or a mixture of tasks is, by its name alone; None for one that is none."""
-    for part in name.split("+"):  # between the tasks of a mixture
+    for part in name.split(SEPARATOR):
         for control in CONTROLS:
             if part == control or part.endswith(f"-{control}"):
                 return control
@@ -60,10 +60,10 @@ def describe_control(name: str, remark: str = "") -> str | None:
     Args:
         remark: what is said behind "a control".
     """
-    kinds = {part: kind for part in name.split("+") if (kind := control_of(part)) is not None}
+    kinds = {part: kind for part in name.split(SEPARATOR) if (kind := control_of(part)) is not None}
     if not kinds:
         return None
-    if len(kinds) <= name.count("+"):
+    if len(kinds) <= name.count(SEPARATOR):
         told = "; ".join(f"{part}: {CONTROLS[kind]}" for part, kind in kinds.items())
         return f"{name} is in part a control{remark} ({told})."
     return f"{name} is a control{remark}: {'; '.join(CONTROLS[kind] for kind in dict.fromkeys(kinds.values()))}."

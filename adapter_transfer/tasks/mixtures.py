@@ -11,10 +11,9 @@ from collections.abc import Iterable
 
 from adapter_transfer.errors import AdapterTransferError, ConfigError
 from adapter_transfer.tasks.catalog import PAPER_TASKS, TASKS
-from adapter_transfer.tasks.task import Task
+from adapter_transfer.tasks.task import SEPARATOR, Task
 
 MULTI = "multi"
-SEPARATOR = "+"
 
 
 def members(name: str) -> tuple[Task, ...]:

@@ -122,6 +122,7 @@ class Part:
             examples' ids get. All of them have to be there.
         drawn_from: the published splits of the task that its rows stand in, too (a sample, a half): who trains on one
             of them cannot be validated on it, nor the other way round.
+        remark: what is said where it is missing, beside where it was looked for.
     """
 
     published: str
@@ -132,6 +133,7 @@ class Part:
     package: FileLayout | None = None
     members: tuple[tuple[str, Part], ...] = ()
     drawn_from: tuple[str, ...] = ()
+    remark: str = ""
 
     def open(
         self, task: str, language: str, data_dir: Path | None, commits: Mapping[str, str]
@@ -193,7 +195,7 @@ class Part:
             DataError: if it is published as files only.
         """
         if self.hub is None:
-            raise DataError(
+            raise self._missing(
                 f"task {task!r}: the published split {self.published!r} is not on the Hub; give the folder that holds "
                 "its files (--data-dir), or name another split"
             )
@@ -202,16 +204,19 @@ class Part:
     def _layout(self, task: str, language: str, data_dir: Path) -> FileLayout:
         # os.path, because it takes what may not be looked at for not there.
         if not os.path.isdir(data_dir):
-            raise DataError(f"{data_dir}: no such folder; --data-dir is the folder that holds the published files")
+            raise self._missing(f"{data_dir}: no such folder; --data-dir is the folder that holds the published files")
         for layout in self.files:
             if os.path.isfile(layout.path(data_dir, language)):
                 return layout
         tried = ", ".join(layout.pattern.format(language=language) for layout in self.files)
         missing = f"looked for {tried}" if tried else "it is published on the Hub only"
-        raise DataError(
+        raise self._missing(
             f"task {task!r}: {data_dir} does not hold the published split {self.published!r} in {language!r}: "
             f"{missing}. Where another published split is to serve in its place, a configuration says so with `splits`."
         )
+
+    def _missing(self, what: str) -> DataError:
+        return DataError(f"{what.removesuffix('.')}. {self.remark}" if self.remark else what)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from adapter_transfer.tasks.sources import OpenedRows, Part, Source
 from adapter_transfer.tasks.stored_examples import CheckedExamples, Collector, ExampleCache
 
 Split = Literal["train", "validation", "test"]
+SEPARATOR = "+"
+"""Between the names of tasks that are trained together (see `mixtures`)."""
 Role = Literal["intermediate", "target"]
 
 _CAN_BE_SKIPPED = "Mend them or get the files anew; `--on-bad-row skip` leaves them out and counts them."

@@ -16,6 +16,14 @@ _SPECIAL_TOKENS = 4
 """Of a pair, at most (XLM-R)."""
 
 
+def question_room(cutting: Cutting, max_first_tokens: int) -> tuple[int, int]:
+    """How many tokens of a question are kept, at most, and how many two neighbouring windows of its context share."""
+    room = cutting.max_length - _SPECIAL_TOKENS
+    most = min(max_first_tokens, room // 2)
+    # The same for every question, however short: less than what is left beside the longest one.
+    return most, min(cutting.doc_stride, (room - most) // 2)
+
+
 def encode_windows(
     format: Format,
     examples: Sequence[Example],
@@ -34,9 +42,7 @@ def encode_windows(
     Args:
         max_first_tokens: of the question; at most half of what special tokens leave of a row, either.
     """
-    most = min(max_first_tokens, (cutting.max_length - _SPECIAL_TOKENS) // 2)
-    # The same for every question, however short: less than what is left beside the longest one.
-    stride = min(cutting.doc_stride, (cutting.max_length - most - _SPECIAL_TOKENS) // 2)
+    most, stride = question_room(cutting, max_first_tokens)
     rows = _Rows("token_type_ids" in tokenizer.model_input_names)
     num_rows: list[int] = []
     num_cut = 0
