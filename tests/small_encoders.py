@@ -35,6 +35,23 @@ CLASSES: dict[str, tuple[type[PretrainedConfig], type[PreTrainedModel]]] = {
 """The real classes of every supported architecture."""
 SHAPE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
+WIDE_SHAPE = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 40,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    # As pretrained weights are: at 0.02 the layers of so small a model hardly do anything.
+    "initializer_range": 0.2,
+}
+"""Of encoders whose layers do something, and whose dropout does not."""
+# Rows of different lengths, so that what depends on padding shows.
+MASK = torch.tensor([[1] * 9, [1] * 6 + [0] * 3, [1] * 8 + [0], [1] * 4 + [0] * 5])
+IDS = torch.randint(4, 60, MASK.shape, generator=torch.Generator().manual_seed(1)).where(MASK == 1, 1)
+
 Save = Callable[[Path], Path]
 
 

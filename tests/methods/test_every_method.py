@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_encoders import CLASSES
+from small_encoders import CLASSES, IDS, MASK, WIDE_SHAPE
 from transformers import (
     AutoModel,
 )
@@ -39,18 +39,6 @@ from adapter_transfer.methods.composition import COMPOSITIONS
 from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.tasks.catalog import TASKS
 
-SHAPE = {
-    "vocab_size": 60,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "max_position_embeddings": 40,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-    # As pretrained weights are: at 0.02 the layers of so small a model hardly do anything.
-    "initializer_range": 0.2,
-}
 SMALL_SETTINGS: dict[str, dict[str, Any]] = {
     # Of the default's two units both may be dead from the start, where the residual stream is not normalised.
     "seq_bn": {"reduction_factor": 4},
@@ -61,10 +49,6 @@ SMALL_SETTINGS: dict[str, dict[str, Any]] = {
     "reft": {"r": 2},
 }
 ADAPTER_METHODS = [method.name for method in METHODS.values() if method.kind == "adapter"]
-
-# Rows of different lengths, so that what depends on padding shows.
-MASK = torch.tensor([[1] * 9, [1] * 6 + [0] * 3, [1] * 8 + [0], [1] * 4 + [0] * 5])
-IDS = torch.randint(4, 60, MASK.shape, generator=torch.Generator().manual_seed(1)).where(MASK == 1, 1)
 
 
 def logits_of(model: Any, head: str = "target", ids: torch.Tensor = IDS, mask: torch.Tensor = MASK) -> torch.Tensor:
@@ -166,7 +150,7 @@ def encoder_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         config_class, model_class = CLASSES[encoder]
         folder = tmp_path_factory.mktemp("encoders") / encoder
         torch.manual_seed(7)
-        model_class(config_class(**SHAPE), add_pooling_layer=False).save_pretrained(folder)
+        model_class(config_class(**WIDE_SHAPE), add_pooling_layer=False).save_pretrained(folder)
         return folder
 
     return make

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_encoders import CLASSES
+from small_encoders import CLASSES, IDS, MASK, WIDE_SHAPE
 
 from adapter_transfer.methods.attach import (
     AdapterPart,
@@ -24,25 +24,11 @@ from adapter_transfer.tasks.tagging_format import Tagging
 from adapter_transfer.training.batching import Batch
 from adapter_transfer.training.objectives import summed_loss
 
-SHAPE = {
-    "vocab_size": 60,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "max_position_embeddings": 40,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-    "initializer_range": 0.2,
-}
 SMALL_SETTINGS: dict[str, dict[str, Any]] = {
     "seq_bn": {"reduction_factor": 4},
     "compacter": {"reduction_factor": 2},
     "prefix": {"prefix_length": 3, "bottleneck_size": 8},
 }
-# Rows of different lengths, so that what depends on padding shows.
-MASK = torch.tensor([[1] * 9, [1] * 6 + [0] * 3, [1] * 8 + [0], [1] * 4 + [0] * 5])
-IDS = torch.randint(4, 60, MASK.shape, generator=torch.Generator().manual_seed(1)).where(MASK == 1, 1)
 FORMATS: dict[str, Format] = {"span": SpanExtraction(), "tagging": Tagging(("DT", "NN", "VB"))}
 ENCODERS = ("xlm-roberta", "xlm-roberta-xl", "bert")
 CASES = [
@@ -59,7 +45,7 @@ def bare_body(encoder: str) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         # With the pooler, which the library's own forward asks for.
-        return model_class(config_class(**SHAPE)).eval()
+        return model_class(config_class(**WIDE_SHAPE)).eval()
 
 
 def assembled(encoder: str, method: str, format: Format) -> tuple[Any, Assembly]:
