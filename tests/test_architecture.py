@@ -24,9 +24,11 @@ LAYERS = {
     "claims": 0,
     **dict.fromkeys(("backbones", "tasks"), 1),
     "methods": 2,
-    "training": 3,
+    **dict.fromkeys(("training", "sharing"), 3),
     **dict.fromkeys(("experiments", "sandbox"), 4),
-    "analysis": 5,
+    **dict.fromkeys(("analysis", "prediction"), 5),
+    **dict.fromkeys(("publishing", "serving"), 6),
+    "api": 7,
 }
 """Module or package of the library → layer. An import goes to a lower number, or stays in its package or in layer 0."""
 
@@ -39,8 +41,11 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "seqeval": ("adapter_transfer/tasks/tagging_metric.py",),
     "bitsandbytes": ("adapter_transfer/backbones/quantization.py", "adapter_transfer/training/optimizers.py"),
     "datasets": ("adapter_transfer/tasks/",),
+    "fastapi": ("adapter_transfer/serving/",),
+    "gradio": ("adapter_transfer/serving/",),
     "huggingface_hub": ("adapter_transfer/hub.py", "adapter_transfer/sharing/hub.py"),
-    "jinja2": ("adapter_transfer/analysis/",),
+    "jinja2": ("adapter_transfer/analysis/", "adapter_transfer/publishing/"),
+    "pandas": ("adapter_transfer/api.py",),
     "pyarrow": (
         "adapter_transfer/tasks/",
         "adapter_transfer/training/",
@@ -54,6 +59,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "tokenizers": ("adapter_transfer/backbones/", "adapter_transfer/sandbox/"),
     "transformers": ("adapter_transfer/backbones/", "adapter_transfer/methods/", "adapter_transfer/sandbox/"),
     "typer": ("cli/",),
+    "uvicorn": ("adapter_transfer/serving/",),
     "vl_convert": ("adapter_transfer/analysis/",),
 }
 """Package that is heavy, optional or an edge of ours → the files and folders that may import it."""

@@ -1,0 +1,1 @@
+"""Answering with what was trained: from a run, a folder or the Hub to choices and their probabilities."""
