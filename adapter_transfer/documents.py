@@ -24,6 +24,8 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 MAX_NODES = 20_000
 """Scalars, lists and mappings together; ours have a few hundred."""
+MAX_PROBLEMS = 1_000
+"""A text with more is not read to its end: a file of nothing but aliases, say, has one every three characters."""
 
 KeyPath = tuple[str | int, ...]
 Data = Any
@@ -104,7 +106,7 @@ def read_text(text: str, source: str) -> Document:
     """The mapping that the YAML 1.2 `text` holds.
 
     Refused, because each has surprised somebody: duplicate keys, keys that are not text, anchors and aliases, tags,
-    directives, several documents, nesting beyond 20, more than 20,000 nodes.
+    directives, several documents, nesting beyond 20, more than 20,000 nodes. After 1,000 problems it reads no further.
 
     Args:
         text: one YAML document.
@@ -168,6 +170,27 @@ def dump_text(data: Data) -> str:
     yaml.allow_unicode = True
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel types it as its default, None
     yaml.width = 4096  # ruamel folds long text otherwise, which diffs badly
+    stream = io.StringIO()
+    yaml.dump(data, stream)
+    return stream.getvalue()
+
+
+def append_item(text: str, key: str, item: str) -> str:
+    """YAML text with one more item in the list under a top-level key; comments, order and style stay.
+
+    Args:
+        text: what `read_text` takes.
+
+    Raises:
+        ConfigError: if there is no such list.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    data = yaml.load(text)
+    if not isinstance(data, dict) or not isinstance(data.get(key), list):
+        raise ConfigError(f"there is no list {key!r} to add {item!r} to")
+    data[key].append(item)
     stream = io.StringIO()
     yaml.dump(data, stream)
     return stream.getvalue()
@@ -272,6 +295,8 @@ class _Reader:
 
     def _take(self, event: Any) -> None:  # ruamel's events share no useful type
         line = event.start_mark.line + 1
+        if len(self.problems) >= MAX_PROBLEMS:
+            self._stop(line, f"is where {MAX_PROBLEMS:,} problems are reached; the rest was not read")
         if isinstance(event, events.DocumentStartEvent):
             self._num_documents += 1
             if self._num_documents > 1:

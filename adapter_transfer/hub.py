@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import hashlib
 import json
 import logging
 import re
@@ -40,8 +41,11 @@ __all__ = [
     "RepoKind",
     "cached_file",
     "download_files",
+    "hide_progress",
     "is_commit",
     "list_files",
+    "patiently",
+    "request_for",
     "resolve_commit",
 ]
 
@@ -65,7 +69,7 @@ def resolve_commit(kind: RepoKind, repo: str, revision: str = "main") -> str:
     """
     if is_commit(revision):
         return revision
-    wanted = _wanted(kind, repo, revision)
+    wanted = request_for(kind, repo, revision)
     if not revision or revision.startswith(("/", "-")) or ".." in revision:
         raise HubError(f"{wanted}: that is no revision. Give a branch ('main'), a tag, or a commit of 40 hex digits.")
     try:
@@ -88,11 +92,17 @@ def list_files(kind: RepoKind, repo: str, commit: str) -> tuple[str, ...]:
         HubError: as `resolve_commit`.
     """
     assert is_commit(commit), f"{commit!r} is no full commit id: resolve_commit gives one"
-    return _list_files(_wanted(kind, repo, commit))
+    return _list_files(request_for(kind, repo, commit))
 
 
 def download_files(
-    kind: RepoKind, repo: str, commit: str, patterns: Sequence[str], *, optional: Sequence[str] = ()
+    kind: RepoKind,
+    repo: str,
+    commit: str,
+    patterns: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    reads_again: bool = False,
 ) -> Path:
     """The folder of a commit in the cache, with every file in it that matches; what is there is not asked for again.
 
@@ -101,6 +111,7 @@ def download_files(
         patterns: file names or globs (`*` matches slashes too); each has to match something. The folder may hold
             other files of the same commit.
         optional: names or globs of what is wanted too, where the commit has it.
+        reads_again: also what is in the cache is read, and had anew where it is not what it was; for small files.
 
     Raises:
         NoSuchFileError: one of `patterns` matches no file.
@@ -108,8 +119,10 @@ def download_files(
     """
     assert is_commit(commit), f"{commit!r} is no full commit id: resolve_commit gives one"
     assert patterns, "name the files"
-    wanted = _wanted(kind, repo, commit, tuple(patterns))
+    wanted = request_for(kind, repo, commit, tuple(patterns))
     snapshot = _snapshot(wanted)
+    if reads_again:
+        _forget_damaged(wanted, snapshot)
     # Plain names need no list of the commit's files to be known as complete.
     if optional or not all((snapshot / pattern).is_file() for pattern in patterns):
         # Whether there is something optional only the whole list tells.
@@ -123,7 +136,7 @@ def download_files(
 
 def cached_file(kind: RepoKind, repo: str, commit: str, name: str) -> Path | None:
     """A file of a commit where it lies in the cache already; None where it does not. Nothing is asked or downloaded."""
-    path = _snapshot(_wanted(kind, repo, commit)) / name
+    path = _snapshot(request_for(kind, repo, commit)) / name
     return path if path.is_file() else None
 
 
@@ -193,7 +206,7 @@ def _ask(wanted: Wanted) -> tuple[str, tuple[str, ...]]:
             raise ValueError("no commit or no files are named")
         return info.sha, tuple(sorted(sibling.rfilename for sibling in info.siblings))
 
-    commit, names = _patiently(ask, wanted)
+    commit, names = patiently(ask, wanted)
     _remember(_listing_path(replace(wanted, revision=commit)), json.dumps(names))
     if commit != wanted.revision:
         _remember(_repo_dir(wanted) / "refs" / wanted.revision, commit)
@@ -207,11 +220,10 @@ def _download(wanted: Wanted, name: str) -> None:
         return Path(hf_hub_download(wanted.repo, name, repo_type=wanted.kind, revision=wanted.revision))
 
     for _ in range(2):
-        path = _patiently(download, wanted)
-        # The cache names a large file by its SHA-256. A download that broke off and went on is only known to have the
-        # right size.
+        path = patiently(download, wanted)
+        # A download that broke off and went on is only known to have the right size.
         blob = path.resolve()
-        if not re.fullmatch(r"[0-9a-f]{64}", blob.name) or sha256_file(blob) == blob.name:
+        if _is_whole(blob):
             return
         logger.warning("%s: %s came damaged", wanted, name)
         path.unlink()
@@ -222,8 +234,41 @@ def _download(wanted: Wanted, name: str) -> None:
     )
 
 
-def _patiently(call: Callable[[], T], wanted: Wanted) -> T:
-    """What `call` returns; where a wait can help, it is called again, five times at most."""
+def _is_whole(blob: Path) -> bool:
+    """Whether a file of the cache is what its name says: of a large file that is its SHA-256, of a small one Git's."""
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        return sha256_file(blob) == blob.name
+    if re.fullmatch(r"[0-9a-f]{40}", blob.name):
+        content = blob.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == blob.name
+    return True
+
+
+def _forget_damaged(wanted: Wanted, snapshot: Path) -> None:
+    for path in [snapshot / pattern for pattern in wanted.patterns]:
+        blob = path.resolve()
+        if path.is_file() and not _is_whole(blob):
+            logger.warning("%s: %s is damaged in the cache and fetched again", wanted, path.name)
+            path.unlink()
+            blob.unlink(missing_ok=True)
+
+
+def hide_progress() -> None:
+    """From here on huggingface_hub shows no progress bars in this process; it shows them on terminals otherwise."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    # Who set the variable has decided already, and is told by a warning otherwise.
+    if constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
+        disable_progress_bars()
+
+
+def patiently(call: Callable[[], T], wanted: Wanted) -> T:
+    """What `call` returns; where a wait can help, it is called again, five times at most.
+
+    Raises:
+        HubError: what came in the end, in our words.
+    """
     for usual in (*_WAITS_SECONDS, None):
         try:
             return call()
@@ -237,10 +282,14 @@ def _patiently(call: Callable[[], T], wanted: Wanted) -> T:
     raise AssertionError("the last call returned or raised")
 
 
-def _wanted(kind: RepoKind, repo: str, revision: str, patterns: tuple[str, ...] = ()) -> Wanted:
+def request_for(
+    kind: RepoKind, repo: str, revision: str, patterns: tuple[str, ...] = (), *, is_upload: bool = False
+) -> Wanted:
+    """What `patiently` tells of a request that fails, with the Hub and the cache that huggingface_hub uses now."""
     from huggingface_hub import constants
 
-    return Wanted(kind, repo, revision, endpoint=constants.ENDPOINT, cache=constants.HF_HUB_CACHE, patterns=patterns)
+    place = {"endpoint": constants.ENDPOINT, "cache": constants.HF_HUB_CACHE}
+    return Wanted(kind, repo, revision, **place, patterns=patterns, is_upload=is_upload)
 
 
 def _repo_dir(wanted: Wanted) -> Path:

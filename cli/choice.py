@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.errors import ConfigError, ImpossibleError
 from adapter_transfer.experiments.data import Sources
-from adapter_transfer.experiments.experiment import INTERMEDIATE_TASKS, TARGET_TASKS, Experiment
+from adapter_transfer.experiments.experiment import INTERMEDIATE_TASKS, TARGET_TASKS, Experiment, intermediate_name
 from adapter_transfer.experiments.plan import Plan, PlannedRun, make_plan
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.registry import unknown_name_message
-from adapter_transfer.tasks.mixtures import mixture_name
 from adapter_transfer.training.settings import Phase
 
 
@@ -77,10 +76,10 @@ def _names_that_are_missing(experiment: Experiment, choice: RunChoice) -> Iterat
 
 
 def _as_written(intermediate: str) -> str:
-    """A mixture's name as experiments have it, whatever the order in which its tasks are given."""
+    """A name as experiments have it: a mixture's tasks in order, a pulled adapter with its revision."""
     try:
-        return intermediate if intermediate == "none" else mixture_name(intermediate)
-    except ConfigError:
+        return intermediate_name(intermediate)
+    except ValueError:
         return intermediate  # no such name: told with those that there are
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import typer
 
-from adapter_transfer.errors import RunFailedError
+from adapter_transfer.experiments.collected import experiment_collection, report_inputs
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.machine import MachineSettings
+from adapter_transfer.experiments.outcomes import run_stages
 from adapter_transfer.experiments.plan import Plan, make_plan
 from adapter_transfer.experiments.results import result_to_json
 from adapter_transfer.experiments.store import Store
@@ -19,7 +20,6 @@ from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import console, errors, print_json
 from adapter_transfer_cli.sources import keep_lock, open_sources
 from adapter_transfer_cli.stores import existing_store
-from adapter_transfer_cli.summary import experiment_collection, report_inputs
 
 
 def register(app: typer.Typer) -> None:
@@ -70,40 +70,15 @@ def run_comparison(
 ) -> None:
     """Runs a plan, prints the tables and writes the report; what failed is told after what went well."""
     try:
-        while True:
-            following = _run_stage(experiment, plan, store_dir, sources, settings, workers, quiet or json, debug)
-            if following is None:
-                break
-            plan = following
+        run_stages(
+            plan,
+            lambda stage: run_plan(stage, store_dir, settings, workers=workers, quiet=quiet or json, debug=debug),
+            lambda: make_plan(experiment, existing_store(store_dir), sources),
+        )
     finally:
         # Also after failures and interruptions: what is done is shown.
         store = existing_store(store_dir)
         _show(experiment, make_plan(experiment, store, sources), store, json=json, quiet=quiet)
-
-
-def _run_stage(
-    experiment: Experiment,
-    plan: Plan,
-    store_dir: Path,
-    sources: Sources,
-    settings: MachineSettings,
-    workers: int,
-    quiet: bool,
-    debug: bool,
-) -> Plan | None:
-    """Runs what can be run now; returns the plan of what follows from a search, or None where nothing does.
-
-    Raises:
-        RunFailedError: if runs failed, and not only as trials of searches that others have won.
-    """
-    try:
-        run_plan(plan, store_dir, settings, workers=workers, quiet=quiet, debug=debug)
-    except RunFailedError:
-        following = make_plan(experiment, existing_store(store_dir), sources)
-        if following.num_pending >= plan.num_pending:
-            raise
-        return following
-    return make_plan(experiment, existing_store(store_dir), sources) if plan.num_pending else None
 
 
 def _show(experiment: Experiment, plan: Plan, store: Store | None, *, json: bool, quiet: bool) -> None:

@@ -1,49 +1,24 @@
-"""Finding and reading configurations: files of the user, or those that travel with the package."""
+"""Configurations as the verbs name them, and what is said of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.resources import files
+import re
 from pathlib import Path
 
-from adapter_transfer.config import apply_overrides, parse, read_document
-from adapter_transfer.errors import ConfigError
-from adapter_transfer.experiments.experiment import Experiment
-from adapter_transfer.registry import unknown_name_message
+from adapter_transfer.experiments.configurations import find_config, read_experiment, shipped_configs
+from adapter_transfer.sharing.references import SAFE_NAME
+
+__all__ = ["describe", "find_config", "named_after", "read_experiment", "shipped_configs"]
 
 
-def shipped_configs() -> dict[str, Path]:
-    """Name → file of every configuration that travels with the package."""
-    folder = Path(str(files("adapter_transfer_configs")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+def named_after(path: Path, text: str) -> str:
+    """The text of a configuration that is called as its file is, where that is a name.
 
-
-def find_config(name: str) -> Path:
-    """The file that a user means: one that is there, or a shipped one by its name.
-
-    Raises:
-        ConfigError: if it is neither, with the names there are.
+    The report lies under the experiment's name, so a copy that kept it would write over the original's.
     """
-    path = Path(name)
-    shipped = shipped_configs()
-    if path.is_file():
-        return path
-    if name in shipped:
-        return shipped[name]
-    if path.exists():
-        return path  # reading it says what is wrong with it
-    if path.suffix in (".yaml", ".yml") or "/" in name:
-        raise ConfigError(f"{name}: no such file. Shipped configurations: {', '.join(shipped)} (`ls configs`).")
-    raise ConfigError(unknown_name_message("configuration", name, shipped))
-
-
-def read_experiment(name: str, overrides: Sequence[str] | None = None) -> Experiment:
-    """The experiment in a configuration, with `--set` changes.
-
-    Raises:
-        ConfigError: with every problem and its place.
-    """
-    return parse(Experiment, apply_overrides(read_document(find_config(name)), overrides or ()))
+    if not SAFE_NAME.fullmatch(path.stem):
+        return text
+    return re.sub(r"(?m)^name: .*$", f"name: {path.stem}", text, count=1)
 
 
 def describe(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from adapter_transfer.durable import write_atomic
 from adapter_transfer.errors import ConfigError
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import find_config
+from adapter_transfer_cli.configs import find_config, named_after
 from adapter_transfer_cli.output import console
 
 
@@ -32,10 +31,6 @@ def cp(
         raise ConfigError(f"{path} is there already; give another name, or --force to replace it")
     if not path.parent.is_dir():
         raise ConfigError(f"{path.parent}: no such folder")
-    # The report lies under the experiment's name, so a copy that kept it would write over the original's.
-    text = source.read_text("utf-8")
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", path.stem):
-        text = re.sub(r"(?m)^name: .*$", f"name: {path.stem}", text, count=1)
-    write_atomic(path, text.encode())
+    write_atomic(path, named_after(path, source.read_text("utf-8")).encode())
     if not quiet:
         console().print(f"{path} (run it: adapter-transfer compare {path})", soft_wrap=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapter_transfer.analysis.summaries import count
 from adapter_transfer.backbones.zoo import QUANTIZED
-from adapter_transfer.errors import RunFailedError, StoreError
-from adapter_transfer.experiments.execute import Outcome, execute
+from adapter_transfer.experiments.execute import execute
 from adapter_transfer.experiments.machine import MachineSettings
+from adapter_transfer.experiments.outcomes import require_success, require_undamaged
 from adapter_transfer.experiments.plan import Plan
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli.output import errors
-from adapter_transfer_cli.progress import cell_title, print_notes, show_progress, title
+from adapter_transfer_cli.progress import cell_title, print_notes, show_progress
 
 
 def run_plan(
@@ -38,20 +37,9 @@ def run_plan(
     if debug:
         for failure in outcome.failed.values():
             errors().print(failure.trace, markup=False)
-    _raise_for(outcome, plan)
-    _require_undamaged(plan, store_dir)
+    require_success(outcome, plan)
+    require_undamaged(plan, store)
     return store
-
-
-def _require_undamaged(plan: Plan, store_dir: Path) -> None:
-    if not plan.damaged:
-        return
-    store = Store(store_dir)
-    lines = [f"{store.run_dir(run.spec.id)} ({title(run.spec)}): {run.reason}" for run in plan.damaged]
-    raise StoreError(
-        f"{len(lines)} of {len(plan.runs)} runs are damaged and were left alone. Restore the folder of each from a "
-        "copy, or remove it to have the run done again.\n" + "\n".join(lines)
-    )
 
 
 def _require_machine(settings: MachineSettings, plan: Plan) -> None:
@@ -81,19 +69,3 @@ def _announce(plan: Plan, quiet: bool) -> None:
     print_notes(plan)
     for cell in plan.impossible:
         errors().print(f"skipped: {cell_title(cell)}: {cell.reason}", markup=False, soft_wrap=True)
-
-
-def _raise_for(outcome: Outcome, plan: Plan) -> None:
-    if not outcome.failed:
-        return
-    specs = {run.spec.id: run.spec for run in plan.runs}
-    lines = [f"{title(specs[failure.run_id])}: {failure.message}" for failure in outcome.failed.values()]
-    skipped = f"; {len(outcome.skipped)} that stand on them were not started" if outcome.skipped else ""
-    if all(failure.is_busy for failure in outcome.failed.values()):
-        raise StoreError(
-            f"{count(len(lines), 'run')} held by another process{skipped}. Wait for it, or use another --store.\n"
-            + "\n".join(lines)
-        )
-    kept = "The others are kept; the same command tries these again."
-    summary = f"{len(lines)} of {len(plan.runs)} runs failed{skipped}. {kept}"
-    raise RunFailedError("\n".join([summary, *lines]))

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from adapter_transfer.errors import AdapterTransferError, StoreError
 from adapter_transfer_cli import (
+    adapters,
     compare,
     cp,
     data,
@@ -24,11 +25,13 @@ from adapter_transfer_cli import (
     evaluate,
     ls,
     plan,
+    predict,
     prepare,
     report,
     results,
     sandbox,
     schema,
+    serve,
     status,
     train,
     validate,
@@ -71,12 +74,15 @@ for _verb in (
     report,
     train,
     evaluate,
+    predict,
+    serve,
     cp,
     validate,
     schema,
     doctor,
 ):
     _verb.register(app)
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(ls.app, name="ls")
 app.add_typer(data.app, name="data")
 app.add_typer(sandbox.app, name="sandbox")

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from adapter_transfer.experiments.advice import together
 from adapter_transfer.experiments.costs import RunCost, TotalCost
+from adapter_transfer.experiments.outcomes import title
 from adapter_transfer.experiments.plan import Plan, PlannedRun
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer_cli.output import console, print_table
-from adapter_transfer_cli.progress import title
 from adapter_transfer_cli.quantities import disk, duration, gib, scientific, short
 
 
@@ -65,7 +65,7 @@ def print_costs(made: Plan, costs: Mapping[str, RunCost]) -> None:
     groups: dict[tuple[str, ...], list[RunCost]] = defaultdict(list)
     for run in made.runs:
         spec = run.spec
-        verb = "evaluate" if spec.phase == "evaluation" else "train"
+        verb = "evaluate" if spec.phase == "evaluation" else "adopt" if spec.is_adoption else "train"
         groups[f"{verb} {spec.task}", spec.backbone, spec.precision, spec.method].append(costs[spec.id])
     print_table(
         ["what", "backbone", "", "method", "runs", "trains", "GiB", "fits", "FLOPs", "time", "disk"],

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from adapter_transfer.backbones.zoo import BACKBONES, Backbone, own_backbone, own_name
+from adapter_transfer.backbones.named import named_backbone
+from adapter_transfer.backbones.zoo import Backbone
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.store import Store
-from adapter_transfer.registry import unknown_name_message
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, errors, print_json
@@ -108,27 +108,15 @@ def _asked(
     """
     if trim_for is None:
         sources = Sources(data_dir, on_bad_row)
-        return _Asked(_declared(text, revision).pinned(sources.resolver.commit), sources, None, None)
+        return _Asked(named_backbone(text, revision).pinned(sources.resolver.commit), sources, None, None)
     experiment = read_experiment(trim_for)
     sources = open_sources(trim_for, experiment, store, data_dir, on_bad_row)
     choice = next((choice for choice in experiment.backbones if choice.name == text), None)
     if choice is None:
-        declared = _declared(text, revision)
+        declared = named_backbone(text, revision)
     else:
         declared = choice.declaration() if revision is None else choice.declaration().at_revision(revision)
     return _Asked(declared.pinned(sources.resolver.commit), sources, trim_for, experiment)
-
-
-def _declared(text: str, revision: str | None) -> Backbone:
-    if text not in BACKBONES and "/" in text:
-        # As in a configuration: what looks like a folder or a Hub id is the user's own.
-        name = own_name(text)
-        return own_backbone(text, name=f"own-{name}"[:64] if name in BACKBONES else name, revision=revision)
-    if text not in BACKBONES:
-        hint = "Your own is a folder, given as ./my-model, or a Hub id, org/name."
-        raise ConfigError(f"{unknown_name_message('backbone', text, BACKBONES)} {hint}")
-    declared = BACKBONES[text]
-    return declared if revision is None else declared.at_revision(revision)
 
 
 def _require_tokenizer(backbone: Backbone) -> None:

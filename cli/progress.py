@@ -18,19 +18,13 @@ from rich.progress import (
 from rich.table import Column
 
 from adapter_transfer.experiments.events import Event, RunAdvanced, RunDone, RunFailed, RunSkipped, RunStarted
+from adapter_transfer.experiments.outcomes import title
 from adapter_transfer.experiments.plan import ImpossibleCell, Plan, PlannedRun
-from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer_cli.output import errors
 
 Tell = Callable[[Event], None]
 
 _SECONDS_BETWEEN_LINES = 10.0
-
-
-def title(spec: RunSpec) -> str:
-    """A run in a few words."""
-    stands_on = "" if spec.intermediate in ("none", spec.task) else f" on {spec.intermediate} ({spec.composition})"
-    return f"{spec.phase} {spec.task}{stands_on} · {spec.backbone} {spec.precision} {spec.method} seed {spec.seed}"
 
 
 def print_notes(plan: Plan) -> None:

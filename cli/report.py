@@ -14,6 +14,7 @@ import typer
 from adapter_transfer.analysis.claims.schema import gather_claims
 from adapter_transfer.durable import make_folders, write_atomic
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.collected import experiment_collection, report_inputs, store_inputs
 from adapter_transfer.experiments.collection import collect
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.plan import make_plan
@@ -23,7 +24,6 @@ from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment, shipped_configs
 from adapter_transfer_cli.output import console, print_json
 from adapter_transfer_cli.sources import open_sources
-from adapter_transfer_cli.summary import experiment_collection, report_inputs, store_inputs
 
 Format = Literal["html", "csv", "parquet", "json", "latex", "markdown"]
 _ENDINGS = {"html": "html", "csv": "csv", "parquet": "parquet", "json": "json", "latex": "tex", "markdown": "md"}

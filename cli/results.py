@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import typer
 
 from adapter_transfer.analysis.degenerate import degenerate_reason
 from adapter_transfer.analysis.summaries import TRAINING_LANGUAGE, count
-from adapter_transfer.backbones.zoo import BACKBONES, Precision
 from adapter_transfer.errors import ConfigError
-from adapter_transfer.experiments.experiment import INTERMEDIATE_TASKS, TARGET_TASKS
+from adapter_transfer.experiments.filters import chosen_results
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.results import Result, read_results, without_repeats
 from adapter_transfer.experiments.store import Store
-from adapter_transfer.languages import expand_languages
-from adapter_transfer.methods.catalog import METHODS
-from adapter_transfer.methods.composition import ResolvedComposition
-from adapter_transfer.registry import unknown_name_message
-from adapter_transfer.tasks.mixtures import members
 from adapter_transfer_cli import options
 from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import errors, print_json, print_table
 from adapter_transfer_cli.result_rows import NUMERIC, By, Row, cell_rows, column_order, in_order, run_rows
 from adapter_transfer_cli.sources import open_sources
 from adapter_transfer_cli.stores import existing_store
-
-_CHOICES: Mapping[str, Collection[str]] = {
-    "backbone": BACKBONES,
-    "precision": get_args(Precision),
-    "method": METHODS,
-    "composition": get_args(ResolvedComposition),
-    "intermediate": ("none", *INTERMEDIATE_TASKS),
-    "target": TARGET_TASKS,
-}
-"""Filter → what it may name; languages have sets and are checked by their own."""
 
 
 def register(app: typer.Typer) -> None:
@@ -94,9 +77,8 @@ def results(
     experiment = None if config is None else read_experiment(config, overrides)
     existing = existing_store(store)
     there = read_results(existing) if existing is not None else []
-    wanted = {**_checked(named, there), "language": expand_languages(language or ()), "seed": seed}
+    found = chosen_results(there, named, language or (), seed or ())
     opened = Store.open(store, create=False)  # says that there is none, after what is wrong with the call
-    found = [r for r in there if all(not v or getattr(r, key) in v for key, v in wanted.items())]
     if config is not None and experiment is not None:
         sources = open_sources(config, experiment, store, data_dir, on_bad_row, quiet=quiet or json)
         ids = {run.spec.id for run in make_plan(experiment, opened, sources).runs}
@@ -140,32 +122,3 @@ def _is_between(accuracy: float | None, least: float | None, most: float | None)
     # 62.2 % of 500 is 311 right answers, whatever the last bit of 62.2 / 100 is.
     share = round(100 * accuracy, 9)
     return (least is None or share >= least) and (most is None or share <= most)
-
-
-def _checked(
-    filters: Mapping[str, Sequence[str] | None], there: Sequence[Result]
-) -> Mapping[str, Sequence[str] | None]:
-    """`filters` as they are.
-
-    Raises:
-        ConfigError: with every name that there is not, and the nearest that there is.
-    """
-    # Users' own backbones are known by their results alone.
-    known = {key: dict.fromkeys((*names, *(getattr(r, key) for r in there))) for key, names in _CHOICES.items()}
-    problems = [
-        unknown_name_message(key, name, known[key])
-        for key, names in filters.items()
-        for name in names or ()
-        if name not in known[key] and not (key in ("intermediate", "target") and _is_made_of_tasks(name))
-    ]
-    if problems:
-        raise ConfigError(problems)
-    return filters
-
-
-def _is_made_of_tasks(name: str) -> bool:
-    """Whether it names a control or a mixture, which nobody lists."""
-    try:
-        return bool(members(name))
-    except ConfigError:
-        return False

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from adapter_transfer.errors import ConfigError, StoreError
+from adapter_transfer.experiments.adopted import PulledPackage
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.experiments.opening import existing_lock, lock_path, write_lock
+from adapter_transfer.experiments.pulling import pull_into
 from adapter_transfer.experiments.store import Store
-from adapter_transfer.hub_lock import HubLock, Resolver
+from adapter_transfer.hub_lock import Resolver
+from adapter_transfer.sharing.references import HubAdapter
 from adapter_transfer.tasks.reading import BadRows
 from adapter_transfer.tasks.stored_examples import ExampleCache
-from adapter_transfer_cli.configs import find_config
 from adapter_transfer_cli.output import errors
 
 _ROWS_BETWEEN_LINES = 100_000
@@ -29,7 +33,7 @@ def open_sources(
     """The sources of an experiment, with the commits that its lock file pins.
 
     Args:
-        store_dir: keeps the examples of large splits.
+        store_dir: keeps the examples of large splits, and what is pulled.
         quiet: says nothing while these are read for the first time.
 
     Raises:
@@ -37,8 +41,16 @@ def open_sources(
     """
     if data_dir is not None and not data_dir.is_dir():
         raise ConfigError(f"--data-dir {data_dir}: no such folder; it is to hold the published files of the tasks")
-    resolver = Resolver(_existing_lock(config, experiment, store_dir))
-    return Sources(data_dir, on_bad_row, resolver, example_cache(store_dir, quiet=quiet))
+    resolver = Resolver(existing_lock(config, experiment, store_dir))
+    return Sources(
+        data_dir, on_bad_row, resolver, example_cache(store_dir, quiet=quiet), partial(_pull, store_dir, quiet)
+    )
+
+
+def _pull(store_dir: Path, quiet: bool, wanted: HubAdapter) -> PulledPackage:
+    if not quiet:
+        errors().print(f"{wanted}: looked at, and pulled where it is not here", markup=False, style="dim")
+    return pull_into(store_dir, wanted)
 
 
 def example_cache(store_dir: Path, *, quiet: bool = False) -> ExampleCache:
@@ -67,37 +79,9 @@ def keep_lock(sources: Sources, config: str, experiment: Experiment, store_dir: 
     if path.is_relative_to(store_dir):
         Store.open(store_dir)  # before anything lies in its folder
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _merged(sources.resolver.lock, path).write(path)
-    except (StoreError, OSError) as error:
+        write_lock(sources.resolver.lock, path)
+    except StoreError as error:
         errors().print(f"The lock of revisions could not be written: {error}", markup=False, soft_wrap=True)
         return
     if not quiet:
         errors().print(f"Revisions on the Hub are pinned in {path}", markup=False, soft_wrap=True)
-
-
-def _merged(lock: HubLock, path: Path) -> HubLock:
-    """The pins of a lock and of the file that may be there by now."""
-    there = HubLock.read(path).pins if path.is_file() else {}
-    for pin, commit in lock.pins.items():
-        if there.get(pin, commit) != commit:
-            kind, repo, revision = pin
-            raise ConfigError(
-                f"{path}: another call has just pinned {kind} {repo} ({revision}) to {there[pin]}, and this one "
-                f"resolved it to {commit}. Start again to use what is pinned."
-            )
-    return HubLock({**there, **lock.pins})
-
-
-def lock_path(config: str, experiment: Experiment, store_dir: Path) -> Path:
-    """Where a new lock is written: beside a configuration given as a file; for a shipped name, beside the report."""
-    path = Path(config)
-    return path.with_suffix(".lock.json") if path.is_file() else store_dir / experiment.name / "hub.lock.json"
-
-
-def _existing_lock(config: str, experiment: Experiment, store_dir: Path) -> HubLock | None:
-    """What is pinned beside the configuration and, for a shipped one, in the store; the first wins."""
-    candidates = (find_config(config).with_suffix(".lock.json"), lock_path(config, experiment, store_dir))
-    found = [HubLock.read(path) for path in dict.fromkeys(candidates) if path.is_file()]
-    pins = {pin: commit for lock in reversed(found) for pin, commit in lock.pins.items()}
-    return HubLock(pins) if found else None

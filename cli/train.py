@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from adapter_transfer.experiments.adopted import Adopted
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.training.settings import Phase
@@ -78,6 +79,9 @@ def _show(store: Store, run_id: str, json: bool) -> None:
 
 def _validation(metrics: Mapping[str, Any]) -> str:
     """How the run did on English validation items, in words."""
+    adopted = metrics.get("adopted")
+    if adopted is not None:
+        return f"pulled from {Adopted.from_json(adopted).origin}; nothing was trained"
     # Runs of earlier versions know accuracy only.
     score = metrics.get("validation_score", metrics.get("validation_accuracy"))
     shown = f"{score:.1%}" if isinstance(score, float) else "unknown"

@@ -1,4 +1,4 @@
-"""What a Hub answers, as far as downloads need it: its repositories, and one function for each kind of request.
+"""What a Hub answers: its repositories, and one function for each kind of request that reads (`hub_uploads`: writes).
 
 The API resolves revisions and lists files; small files are sent as they are, large kinds (weights, parquet) by way of a
 redirect, with their SHA-256 as ETag; what is not there is told by the Hub's own error codes. A new kind of request is a
@@ -40,18 +40,44 @@ class Blob:
 
 @dataclass
 class Repository:
-    """One model or data set: its commits (id → name of a file → content), and what its branches name."""
+    """One model or data set.
+
+    Attributes:
+        commits: id → name of a file → content.
+        refs: what its branches name.
+        tags: what its tags name.
+        messages: commit → its message, of those that were pushed.
+        false_sizes: name of a file → bytes that listings say it has, where that is not true.
+    """
 
     commits: dict[str, dict[str, Blob]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    false_sizes: dict[str, int] = field(default_factory=dict)
     is_gated: bool = False
+    is_private: bool = False
 
 
 @dataclass
 class Store:
-    """All that a Hub holds."""
+    """All that a Hub holds.
+
+    Attributes:
+        uploads: SHA-256 → bytes of large files that were sent and may become part of a commit.
+        readers: tokens that may read everything and write nothing.
+        strangers: tokens to which what is private does not exist.
+        closed: organisations in which nobody may write.
+        made_public, made_private: organisations whose rule makes every new repository so, whatever is asked.
+    """
 
     repositories: dict[tuple[Kind, str], Repository] = field(default_factory=dict)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    readers: set[str] = field(default_factory=set)
+    strangers: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    made_public: set[str] = field(default_factory=set)
+    made_private: set[str] = field(default_factory=set)
 
     def commit(self, kind: Kind, repo: str, files: Mapping[str, bytes], ref: str) -> str:
         """Makes `ref` name a commit of exactly these files; its id is made from their names and content."""
@@ -88,6 +114,10 @@ class Request:
     @property
     def has_token(self) -> bool:
         return "authorization" in self.headers
+
+    @property
+    def token(self) -> str:
+        return self.headers.get("authorization", "").removeprefix("Bearer ")
 
     def asks(self, name: str) -> bool:
         return self.query.get(name, [""])[0].lower() in ("true", "1")
@@ -126,9 +156,13 @@ def error_answer(status: int, code: str, message: str, headers: Mapping[str, str
     )
 
 
-def answer(store: Store, request: Request) -> Answer:
-    """What the Hub says to a request."""
-    for methods, pattern, route in ROUTES:
+Route = tuple[tuple[str, ...], re.Pattern[str], Callable[..., Answer]]
+"""(methods, path, what answers); the path's groups are the function's arguments."""
+
+
+def answer(store: Store, request: Request, routes: Iterable[Route]) -> Answer:
+    """What the Hub says to a request: the first of the routes that takes it."""
+    for methods, pattern, route in routes:
         match = pattern.fullmatch(request.path) if request.method in methods else None
         if match is not None:
             try:
@@ -138,34 +172,53 @@ def answer(store: Store, request: Request) -> Answer:
     return error_answer(404, "", f"no route for {request.method} {request.path}", {})
 
 
-def _find(store: Store, request: Request, kind: str, repo: str, revision: str) -> tuple[Repository, str]:
-    """The repository, and the commit that the revision names."""
+def find_repository(store: Store, request: Request, kind: str, repo: str) -> Repository:
+    """A repository, if who asks may see it."""
     repository = store.repositories.get(("dataset" if kind.startswith("dataset") else "model", repo))
-    if repository is None:
+    if repository is None or (repository.is_private and not sees_private(store, request)):
         # Who is not logged in cannot tell a private repository from one that is not there.
         raise Refusal(404 if request.has_token else 401, "RepoNotFound", "Repository not found")
-    commit = revision if revision in repository.commits else repository.refs.get(revision)
+    return repository
+
+
+def sees_private(store: Store, request: Request) -> bool:
+    return request.has_token and request.token not in store.strangers
+
+
+def find_commit(store: Store, request: Request, kind: str, repo: str, revision: str) -> tuple[Repository, str]:
+    """The repository, and the commit that the revision names."""
+    repository = find_repository(store, request, kind, repo)
+    named = {**repository.tags, **repository.refs}
+    commit = revision if revision in repository.commits else named.get(revision)
     if commit is None:
         raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
     return repository, commit
 
 
 def _info(store: Store, request: Request, kind: str, repo: str, revision: str = "main") -> Answer:
-    repository, commit = _find(store, request, kind, repo, revision)
+    repository, commit = find_commit(store, request, kind, repo, revision)
     siblings: list[dict[str, Any]] = []
     for name, blob in repository.commits[commit].items():
         entry = blob.entry(name)
         large = {"lfs": {**entry["lfs"], "sha256": blob.sha256}} if blob.is_large else {}
-        more = {"size": entry["size"], "blobId": blob.oid, **large} if request.asks("blobs") else {}
+        size = repository.false_sizes.get(name, entry["size"])
+        more = {"size": size, "blobId": blob.oid, **large} if request.asks("blobs") else {}
         siblings.append({"rfilename": name, **more})
     about = {"id": repo, "modelId": repo, "author": repo.split("/")[0], "sha": commit, "siblings": siblings}
     gated = "manual" if repository.is_gated else False
-    state = {"private": False, "disabled": False, "gated": gated, "downloads": 0, "likes": 0, "tags": []}
+    state = {
+        "private": repository.is_private,
+        "disabled": False,
+        "gated": gated,
+        "downloads": 0,
+        "likes": 0,
+        "tags": [],
+    }
     return json_answer({**about, **state, "lastModified": WHEN, "createdAt": WHEN})
 
 
 def _tree(store: Store, request: Request, kind: str, repo: str, revision: str, folder: str) -> Answer:
-    repository, commit = _find(store, request, kind, repo, revision)
+    repository, commit = find_commit(store, request, kind, repo, revision)
     entries = _entries(repository.commits[commit])
     if folder and entries.get(folder, {}).get("type") != "directory":
         raise Refusal(404, "EntryNotFound", f"{folder} does not exist on {revision!r}")
@@ -176,7 +229,7 @@ def _tree(store: Store, request: Request, kind: str, repo: str, revision: str, f
 
 
 def _paths_info(store: Store, request: Request, kind: str, repo: str, revision: str) -> Answer:
-    repository, commit = _find(store, request, kind, repo, revision)
+    repository, commit = find_commit(store, request, kind, repo, revision)
     is_json = request.headers.get("content-type", "").startswith("application/json")
     asked = json.loads(request.body) if is_json else parse_qs(request.body.decode())
     entries = _entries(repository.commits[commit])
@@ -197,17 +250,19 @@ def _entries(files: Mapping[str, Blob]) -> dict[str, dict[str, Any]]:
 
 
 def _refs(store: Store, request: Request, kind: str, repo: str) -> Answer:
-    repository, _ = _find(store, request, kind, repo, "main")
+    repository, _ = find_commit(store, request, kind, repo, "main")
     refs: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
     for name, commit in repository.refs.items():
         short = name.removeprefix("refs/convert/")
         group, full = ("branches", f"refs/heads/{name}") if short == name else ("converts", name)
         refs[group].append({"name": short, "ref": full, "targetCommit": commit})
+    for name, commit in repository.tags.items():
+        refs["tags"].append({"name": name, "ref": f"refs/tags/{name}", "targetCommit": commit})
     return json_answer(refs)
 
 
 def _resolve(store: Store, request: Request, kind: str, repo: str, revision: str, file: str) -> Answer:
-    repository, commit = _find(store, request, kind, repo, revision)
+    repository, commit = find_commit(store, request, kind, repo, revision)
     if repository.is_gated:
         message = f"Access to {repo} is restricted and you are not in the authorized list."
         raise Refusal(403 if request.has_token else 401, "GatedRepo", message)
@@ -239,19 +294,19 @@ def _content(request: Request, content: bytes, headers: Mapping[str, str]) -> An
     return Answer(206, {**named, "Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(content)}"}, part)
 
 
-_REPO = r"(?P<repo>[^/]+(?:/[^/]+)?)"
-_API = r"/api/(?P<kind>models|datasets)/" + _REPO
-ROUTES: list[tuple[tuple[str, ...], re.Pattern[str], Callable[..., Answer]]] = [
-    (("GET",), re.compile(_API + r"/revision/(?P<revision>[^/]+)"), _info),
-    (("GET",), re.compile(_API + r"/tree/(?P<revision>[^/]+)(?:/(?P<folder>.+))?"), _tree),
-    (("POST",), re.compile(_API + r"/paths-info/(?P<revision>[^/]+)"), _paths_info),
-    (("GET",), re.compile(_API + r"/refs"), _refs),
-    (("GET",), re.compile(_API), _info),
+REPO = r"(?P<repo>[^/]+(?:/[^/]+)?)"
+API = r"/api/(?P<kind>models|datasets)/" + REPO
+ROUTES: list[Route] = [
+    (("GET",), re.compile(API + r"/revision/(?P<revision>[^/]+)"), _info),
+    (("GET",), re.compile(API + r"/tree/(?P<revision>[^/]+)(?:/(?P<folder>.+))?"), _tree),
+    (("POST",), re.compile(API + r"/paths-info/(?P<revision>[^/]+)"), _paths_info),
+    (("GET",), re.compile(API + r"/refs"), _refs),
+    (("GET",), re.compile(API), _info),
     (("GET", "HEAD"), re.compile(r"/large/(?P<sha256>[0-9a-f]{64})/.+"), _large),
     (
         ("GET", "HEAD"),
-        re.compile(r"/(?P<kind>datasets/)?" + _REPO + r"/resolve/(?P<revision>[^/]+)/(?P<file>.+)"),
+        re.compile(r"/(?P<kind>datasets/)?" + REPO + r"/resolve/(?P<revision>[^/]+)/(?P<file>.+)"),
         _resolve,
     ),
 ]
-"""(methods, path, what answers), tried in this order; the path's groups are the function's arguments."""
+"""Tried in this order."""

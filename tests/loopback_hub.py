@@ -1,7 +1,7 @@
 """A Hub on this machine, for tests: huggingface_hub, transformers and datasets talk to it as they do to the real one.
 
 It listens on 127.0.0.1 only. Every request is written down, and failures can be planted. What it says is in
-`hub_protocol`, content for it in `hub_content`. Tests get one from the fixture `loopback_hub`.
+`hub_protocol` and `hub_uploads`, content for it in `hub_content`. Tests get one from the fixture `loopback_hub`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hub_protocol import Answer, Kind, Request, Store, answer, error_answer
+from hub_protocol import ROUTES, Answer, Kind, Request, Store, answer, error_answer
+from hub_uploads import UPLOAD_ROUTES
 
 TOKEN = "hf_loopback"
 
@@ -30,18 +31,24 @@ class Failure:
     Attributes:
         where: part of the (unquoted) paths that it meets.
         left: how often still; None is always.
-        answer: what is said instead; None lets the body of a GET break off after `keep_bytes`.
+        answer: what is said instead; None says what is true, as far as the others let it.
+        methods: of the requests that it meets; none are all.
+        keep_bytes: after how many bytes of the answer's body the connection breaks off.
+        hang_seconds: the time that nothing is said, after `keep_bytes` of the body or else instead of an answer; then
+            the connection breaks off.
+        take_bytes: after how many bytes of what is sent the connection breaks off.
     """
 
     where: str
     left: int | None
-    answer: Answer | None
-    keep_bytes: int = 0
+    answer: Answer | None = None
+    methods: tuple[str, ...] = ()
+    keep_bytes: int | None = None
+    hang_seconds: float = 0
+    take_bytes: int | None = None
 
-    def meets(self, request: Request) -> bool:
-        if self.left == 0 or self.where not in unquote(request.path):
-            return False
-        return self.answer is not None or request.method == "GET"
+    def meets(self, method: str, path: str) -> bool:
+        return self.left != 0 and self.where in unquote(path) and (not self.methods or method in self.methods)
 
 
 class LoopbackHub:
@@ -50,11 +57,14 @@ class LoopbackHub:
     Attributes:
         endpoint: its address, for HF_ENDPOINT.
         requests: (method, path and query as sent) of every request so far, in order; clear it as you like.
+        received: the same requests with their headers and bodies, but for those that broke off.
         store: what it holds.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
+        self.received: list[Request] = []
+        self.stopped = threading.Event()
         self.store = Store()
         self._failures: list[Failure] = []
         self._lock = threading.Lock()
@@ -76,7 +86,8 @@ class LoopbackHub:
         self._thaw()
 
     def stop(self) -> None:
-        """From here on connections are refused."""
+        """From here on connections are refused, and who hangs is let go."""
+        self.stopped.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -130,9 +141,19 @@ class LoopbackHub:
         """The next `times` requests are answered with a page that is not the Hub's, as some networks do."""
         self._plant(Failure(where, times, Answer(status, {"Content-Type": "text/html"}, body)))
 
-    def cut_next(self, times: int | None = 1, *, keep_bytes: int, where: str = "") -> None:
-        """The bodies of the next `times` GET requests break off after `keep_bytes` bytes."""
-        self._plant(Failure(where, times, None, keep_bytes))
+    def cut_next(self, times: int | None = 1, *, keep_bytes: int, where: str = "", method: str = "GET") -> None:
+        """The answers to the next `times` requests of a kind break off after `keep_bytes` bytes of the body."""
+        self._plant(Failure(where, times, methods=(method,), keep_bytes=keep_bytes))
+
+    def cut_upload_next(self, times: int | None = 1, *, take_bytes: int, where: str = "") -> None:
+        """The next `times` requests that send a file break off after `take_bytes` bytes of it, without an answer."""
+        self._plant(Failure(where, times, methods=("PUT",), take_bytes=take_bytes))
+
+    def hang_next(
+        self, times: int | None = 1, *, seconds: float = 20, where: str = "", keep_bytes: int | None = None
+    ) -> None:
+        """The next `times` requests are taken and not answered; with `keep_bytes`, the body stalls after those."""
+        self._plant(Failure(where, times, keep_bytes=keep_bytes, hang_seconds=seconds))
 
     def _plant(self, failure: Failure) -> None:
         with self._lock:
@@ -202,15 +223,23 @@ class LoopbackHub:
 
     # What it says
 
-    def answer(self, request: Request, sent: str) -> Answer:
+    def meet(self, method: str, sent: str) -> Failure | None:
+        """The planted failure that a request meets, if any; the request is written down."""
         with self._lock:
-            self.requests.append((request.method, sent))
-            failure = next((failure for failure in self._failures if failure.meets(request)), None)
+            self.requests.append((method, sent))
+            path = urlsplit(sent).path
+            failure = next((failure for failure in self._failures if failure.meets(method, path)), None)
             if failure is not None and failure.left is not None:
                 failure.left -= 1
-            if failure is None:
-                return answer(self.store, request)
-            return failure.answer or replace(answer(self.store, request), num_sent=failure.keep_bytes)
+            return failure
+
+    def answer(self, request: Request, failure: Failure | None) -> Answer:
+        with self._lock:
+            self.received.append(request)
+            if failure is not None and failure.answer is not None:
+                return failure.answer
+            told = answer(self.store, request, (*UPLOAD_ROUTES, *ROUTES))
+            return told if failure is None else replace(told, num_sent=failure.keep_bytes)
 
 
 def _as_transformers_froze(constants: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,10 +260,19 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.close_connection = True
+        failure = self.hub.meet(self.command, self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        if failure is not None and failure.take_bytes is not None:
+            self.rfile.read(min(failure.take_bytes, length))
+            return
+        body = self.rfile.read(length)
+        if failure is not None and failure.hang_seconds and failure.keep_bytes is None:
+            self.hub.stopped.wait(failure.hang_seconds)
+            return
         url = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        answered = self.hub.answer(Request(self.command, url.path, parse_qs(url.query), headers, body), self.path)
+        answered = self.hub.answer(Request(self.command, url.path, parse_qs(url.query), headers, body), failure)
         self.send_response(answered.status)
         for name, value in answered.headers.items():
             self.send_header(name, value)
@@ -244,7 +282,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answered.body[: answered.num_sent])
-        self.close_connection = True
+            if failure is not None and failure.hang_seconds:
+                self.wfile.flush()
+                self.hub.stopped.wait(failure.hang_seconds)
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from adapter_transfer.documents import MAX_BYTES, Document, apply_overrides, dump_text, read_document, read_text
+from adapter_transfer.documents import (
+    MAX_BYTES,
+    Document,
+    append_item,
+    apply_overrides,
+    dump_text,
+    read_document,
+    read_text,
+)
 from adapter_transfer.errors import ConfigError
 
 TEXT = "a: 1e-4\nb:\n  - 1\n  - c: no\n"
@@ -155,3 +163,22 @@ def test_a_document_made_by_hand_has_no_lines() -> None:
 def test_dumped_text_reads_back() -> None:
     data = {"a": 1e-5, "b": "1e-5", "c": [], "d": {}, "e": [[1, [2]], {"f": [{"g": None}]}], "h": "x " * 200, "i": -0.0}
     assert read_text(dump_text(data), "x").data == data
+
+
+def test_an_item_is_added_and_comments_stay():
+    text = "# what for\nname: x\nseeds: [1, 2]  # few\nintermediates:\n  - none  # the baseline\n"
+    flow = append_item(text, "seeds", "hub:a/b@c#d")
+    assert read_text(flow, "x").data["seeds"] == [1, 2, "hub:a/b@c#d"]
+    assert "# what for" in flow and "# few" in flow and "# the baseline" in flow
+    block = append_item(text, "intermediates", "mnli")
+    assert read_text(block, "x").data["intermediates"] == ["none", "mnli"]
+    with pytest.raises(ConfigError, match="no list 'name'"):
+        append_item(text, "name", "y")
+
+
+def test_a_text_of_nothing_but_aliases_is_not_read_to_its_end():
+    text = "a: &a 1\nb: [" + "*a," * 100_000 + "]\n"
+    with pytest.raises(ConfigError) as caught:
+        read_text(text, "x.yaml")
+    assert len(caught.value.problems) == 1_001
+    assert caught.value.problems[-1] == "x.yaml:2: is where 1,000 problems are reached; the rest was not read"

@@ -152,6 +152,24 @@ def test_only_what_is_missing_is_asked_for(hub: LoopbackHub, commit: str) -> Non
     assert not any(path.endswith("config.json") or "/api/" in path for path in _paths(hub))
 
 
+def test_what_is_there_is_read_again_where_that_is_asked_for(
+    hub: LoopbackHub, commit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["config.json", "model.safetensors", "nested/notes.txt"]
+    folder = download_files("model", REPO, commit, names)
+    for name, damaged in (("config.json", b"{x"), ("model.safetensors", WEIGHTS[:-1] + b"x")):
+        (folder / name).resolve().write_bytes(damaged)
+    hub.requests.clear()
+    download_files("model", REPO, commit, names, reads_again=True)
+    assert (folder / "config.json").read_bytes() == b"{}"
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert "config.json is damaged in the cache" in caplog.text
+    assert not any(path.endswith("notes.txt") for path in _paths(hub)), "what is whole is kept"
+    hub.requests.clear()
+    download_files("model", REPO, commit, names, reads_again=True)
+    assert hub.requests == []
+
+
 def test_what_is_there_is_not_read_again(commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     download_files("model", REPO, commit, ["*.safetensors"])
     monkeypatch.setattr("adapter_transfer.hub.sha256_file", lambda path: pytest.fail("gigabytes would be hashed"))

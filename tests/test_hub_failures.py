@@ -90,6 +90,30 @@ def test_other_refusals(hub: LoopbackHub, commit: str, status: int, code: str, m
     assert len(hub.requests) == 1
 
 
+def test_what_a_server_says_is_shown_without_escapes_or_tokens_and_short(hub: LoopbackHub, commit: str) -> None:
+    hub.fail_next(None, 418, message="\x1b[2J\x9bK you sent Bearer abc.def and hf_abcdefgh " + "x" * 500)
+    with pytest.raises(HubError) as caught:
+        resolve_commit("model", REPO)
+    told = str(caught.value)
+    assert "[2J K you sent (a token) and (a token) xxx" in told
+    assert told.isprintable() and len(told) < 300
+
+
+def test_a_hub_that_says_nothing_is_left_after_a_time(
+    hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 0.1)
+    hub.hang_next(5, seconds=60)
+    with pytest.raises(HubUnreachableError, match=r"gave no answer in time .*HF_HUB_ETAG_TIMEOUT .* allow more time"):
+        resolve_commit("model", REPO)
+    assert waits == [1, 2, 4, 8]
+    waits.clear()
+    hub.hang_next(None, seconds=60, where="/resolve/")
+    with pytest.raises(HubUnreachableError, match="gave no answer in time"):
+        download_files("model", REPO, commit, ["config.json"])
+    assert waits == [], "huggingface_hub has tried again by itself"
+
+
 @pytest.mark.parametrize("body", [b"<html>Please log in</html>", b"{}", b"[]", b'{"id": "org/encoder", "sha": "main"}'])
 def test_a_server_that_is_no_hub(hub: LoopbackHub, commit: str, body: bytes) -> None:
     hub.say_next(body=body)

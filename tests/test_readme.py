@@ -37,6 +37,8 @@ LONG = ("adapter-transfer demo", "adapter-transfer compare")
 ON_FILES = [line for line in COMMANDS if "--data-dir DATA" in line]
 # What needs a published checkpoint: run on one of the sandbox's.
 PREPARING = [line for line in COMMANDS if line.startswith("adapter-transfer prepare")]
+# What needs a Hub: run on one of this machine, with a run of the tests' own.
+ON_HUB = [line for line in COMMANDS if "org/name" in line]
 SMALL = ("--set", "training.0.max_train_examples=8", "--set", "training.0.max_steps=1", "--set", "languages=[en]")
 
 
@@ -58,7 +60,7 @@ def run_lines(lines, monkeypatch, folder):
 
 
 def test_the_short_commands_run_in_order_and_the_artifact_loads(monkeypatch, tmp_path, capsys):
-    lines = [line for line in COMMANDS if not line.startswith(LONG) and line not in (*ON_FILES, *PREPARING)]
+    lines = [line for line in COMMANDS if not line.startswith(LONG) and line not in (*ON_FILES, *PREPARING, *ON_HUB)]
     # Reports come after a comparison, which is left out as too long; a training stands in for it.
     training = [line for line in lines if line.startswith("adapter-transfer train")]
     run_lines([*training, *lines], monkeypatch, tmp_path)
@@ -84,6 +86,17 @@ def test_the_preparation_of_a_published_checkpoint_runs_on_a_small_one(monkeypat
     (line,) = PREPARING
     run_lines([line.replace(" xl ", " nano ").replace("xcopa-nf4", "demo")], monkeypatch, tmp_path)
     assert list(tmp_path.glob("runs/cache/backbones/*/manifest.json"))
+
+
+def test_the_commands_on_the_hub_run_in_order(monkeypatch, tmp_path, capsys, loopback_hub):
+    loopback_hub.use(monkeypatch, tmp_path / "hf")
+    (training,) = [line for line in COMMANDS if line.startswith("adapter-transfer train")]
+    run_lines([training], monkeypatch, tmp_path)
+    store = Store.open(Path("runs"))
+    (target,) = [run for run in store.run_ids() if store.read(run).run["description"]["phase"] == "target"]
+    assert len(ON_HUB) == 5
+    run_lines([line.replace("RUN", target) for line in ON_HUB], monkeypatch, tmp_path)
+    assert list(tmp_path.glob("runs/adapters/org--name@*/manifest.json"))
 
 
 @pytest.mark.slow

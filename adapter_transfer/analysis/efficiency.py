@@ -14,8 +14,13 @@ from adapter_transfer.analysis.formats import (
 )
 from adapter_transfer.analysis.summaries import Cell, Summary
 from adapter_transfer.analysis.tables import SPREAD_NOTE, Entry, Table
+from adapter_transfer.sharing.references import is_hub_adapter
 
 _MILLION = 1e6
+_PULLED_NOTE = (
+    "What it cost to train an adapter that was pulled from the Hub (hub:…) is not counted: it was not trained here. "
+    "Time of one that was evaluated alone is that of taking it over."
+)
 
 
 def efficiency_table(summary: Summary, target: str) -> Table:
@@ -42,11 +47,13 @@ def efficiency_table(summary: Summary, target: str) -> Table:
         *("scale", "precision", "method", "intermediate", set_title(main)),
         *("trained parameters", "share of backbone, %", "points above chance per million", "training time, mean"),
     )
+    is_pulled = any(is_hub_adapter(cell.intermediate) for cell in cells)
     notes = (
         "Trained parameters and training time are those of the target phase (of the intermediate, where it was "
         "evaluated alone), the head included, so that full fine-tuning comes to a little over 100 %. Time depends on "
         "the machine and its load.",
         "Points above chance per million: accuracy minus chance, in points, divided by millions of trained parameters.",
+        *([_PULLED_NOTE] if is_pulled else []),
         SPREAD_NOTE,
     )
     return Table(title, headers, tuple(rows), notes)

@@ -10,8 +10,12 @@ from typing import Any
 
 from adapter_transfer.analysis.formats import MISSING, percent
 from adapter_transfer.analysis.tables import Entry, Table
+from adapter_transfer.experiments.adopted import Adopted
 from adapter_transfer.experiments.results import RunRecord
 
+_PULLED_NOTE = (
+    "Of an intermediate that was pulled, nothing was trained here, and how its training went is not recorded."
+)
 _METRICS = {"accuracy": "accuracy", "f1": "F1", "span_f1": "span F1"}
 
 
@@ -33,22 +37,35 @@ class _Learned:
 
 
 def learning_table(runs: Sequence[RunRecord]) -> Table:
-    """Loss at the start and at the end, and the English validation score, of every intermediate training."""
+    """Loss at the start and at the end, and the English validation score, of every intermediate training.
+
+    Of an intermediate that was pulled it says where from: what its training was like is not recorded here.
+    """
     groups: dict[tuple[str, ...], list[_Learned]] = defaultdict(list)
+    pulled: dict[tuple[str, ...], list[RunRecord]] = defaultdict(list)
     for run in runs:
-        if run.phase == "intermediate" and run.status == "done":
+        if run.phase != "intermediate" or run.status != "done":
+            continue
+        if "adopted" in run.metrics:
+            origin = Adopted.from_json(run.metrics["adopted"]).origin
+            pulled[run.task, origin, run.backbone, run.precision, run.method].append(run)
+        else:
             for learned in _learned(run.metrics):
                 cell = (run.task, learned.member, run.backbone, run.precision, run.method, learned.metric)
                 groups[cell].append(learned)
     headers = ("intermediate", "trained as", "seeds", "loss", "at the end", "metric", "validation, %", "chance, %", "n")
-    rows = tuple(_row(cell, found) for cell, found in groups.items())
+    rows = (
+        *(_row(cell, found) for cell, found in groups.items()),
+        *(_pulled_row(cell, len(found)) for cell, found in pulled.items()),
+    )
     pairs = [(each.loss_first, each.loss_last) for found in groups.values() for each in found]
     fell = [last < first for first, last in pairs if first is not None and last is not None]
-    notes = (
+    trained_note = (
         "Losses are training losses in nats, of the first and of the last logged steps; scores are of the English "
-        f"validation items. The loss fell in {sum(fell)} of {len(fell)}.",
+        f"validation items. The loss fell in {sum(fell)} of {len(fell)}."
     )
-    return Table("What the intermediates learned", headers, rows, notes if rows else ())
+    notes = (*([trained_note] if groups else []), *([_PULLED_NOTE] if pulled else []))
+    return Table("What the intermediates learned", headers, rows, notes)
 
 
 def _learned(metrics: Mapping[str, Any]) -> Iterator[_Learned]:
@@ -91,6 +108,17 @@ def _row(cell: tuple[str, ...], found: Sequence[_Learned]) -> tuple[Entry, ...]:
         _share(statistics.fmean(each.score for each in found)),
         _share(chance) if chance is not None else Entry(MISSING),
         Entry(f"{num_items:,}", num_items),
+    )
+
+
+def _pulled_row(cell: tuple[str, ...], num_seeds: int) -> tuple[Entry, ...]:
+    task, origin, *trained_as = cell
+    return (
+        Entry(task, tone="name"),
+        Entry(" · ".join(trained_as)),
+        Entry(str(num_seeds), num_seeds),
+        Entry(f"pulled from {origin}"),
+        *(Entry(MISSING, tone="missing") for _ in range(5)),
     )
 
 

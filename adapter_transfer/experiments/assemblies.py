@@ -41,7 +41,7 @@ def training_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
         init_seed=stream_seed(spec.seed, f"{spec.phase}/{spec.task}", "init"),
         adapters=_trained_adapters(spec, lower),
         composition=spec.composition,
-        head_source=head_dir(lower, spec.intermediate) if lower is not None and spec.head == "carry" else None,
+        head_source=head_dir(lower, spec.lower_name) if lower is not None and spec.head == "carry" else None,
         trains_body=METHODS[spec.method].kind == "full",
     )
 
@@ -49,10 +49,10 @@ def training_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
 def _trained_adapters(spec: RunSpec, lower: Path | None) -> tuple[AdapterPart, ...]:
     if METHODS[spec.method].kind == "full":
         return ()
-    source = None if lower is None else adapter_dir(lower, spec.intermediate)
+    source = None if lower is None else adapter_dir(lower, spec.lower_name)
     composition = COMPOSITIONS[spec.composition]
     if composition.keeps_lower:
-        return (AdapterPart(spec.intermediate, composition.trains_lower, source), AdapterPart(spec.task, trains=True))
+        return (AdapterPart(spec.lower_name, composition.trains_lower, source), AdapterPart(spec.task, trains=True))
     return (AdapterPart(spec.task, trains=True, source=source),)
 
 
@@ -66,24 +66,24 @@ def evaluation_assembly(spec: RunSpec, artifacts: Artifacts) -> Assembly:
         init_seed=0,  # everything is loaded over what it draws
         adapters=_saved_adapters(spec, artifacts),
         composition=spec.composition,
-        head_source=head_dir(artifacts(evaluated_role(spec)), _saved_task(spec)),
+        head_source=head_dir(artifacts(evaluated_role(spec)), _saved_name(spec)),
     )
 
 
-def _saved_task(spec: RunSpec) -> str:
-    return spec.intermediate if spec.composition == "alone" else spec.task
+def _saved_name(spec: RunSpec) -> str:
+    return spec.lower_name if spec.composition == "alone" else spec.task
 
 
 def _saved_adapters(spec: RunSpec, artifacts: Artifacts) -> tuple[AdapterPart, ...]:
     if METHODS[spec.method].kind == "full":
         return ()
     if spec.composition == "alone":
-        alone = adapter_dir(artifacts("intermediate"), spec.intermediate)
-        return (AdapterPart(spec.intermediate, trains=False, source=alone),)
+        alone = adapter_dir(artifacts("intermediate"), spec.lower_name)
+        return (AdapterPart(spec.lower_name, trains=False, source=alone),)
     trained = AdapterPart(spec.task, trains=False, source=adapter_dir(artifacts("target"), spec.task))
     composition = COMPOSITIONS[spec.composition]
     if not composition.keeps_lower:
         return (trained,)
     # A lower adapter that moved was saved with the target; a frozen one is the intermediate run's own.
     origin = artifacts("target" if composition.trains_lower else "intermediate")
-    return (AdapterPart(spec.intermediate, trains=False, source=adapter_dir(origin, spec.intermediate)), trained)
+    return (AdapterPart(spec.lower_name, trains=False, source=adapter_dir(origin, spec.lower_name)), trained)

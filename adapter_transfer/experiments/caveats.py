@@ -16,18 +16,20 @@ def experiment_caveats(specs: Iterable[RunSpec], tune: Tune | None = None) -> tu
     """Caveats about the runs of one experiment.
 
     Learning rates that several scales share and nobody searched for, precisions and optimizers that vary with scale,
-    what memory-saving training gives up, and controls of another size than what they are a control of.
+    what memory-saving training gives up, controls of another size than what they are a control of, and what was pulled.
 
     Args:
         tune: the experiment's search.
     """
-    trained = [spec for spec in specs if spec.phase != "evaluation"]
+    specs = list(specs)
+    trained = [spec for spec in specs if spec.is_training]
     return (
         *_shared_rates(trained, tune),
         *_precisions(trained),
         *_optimizers(trained),
         *_given_up(trained),
         *_unequal_controls(trained),
+        *_adopted(spec for spec in specs if spec.is_adoption),
     )
 
 
@@ -126,3 +128,32 @@ def _given_up(trained: Iterable[RunSpec]) -> Iterator[str]:
             f"{', '.join(rounded)}: weights are kept in bf16 and updates are rounded stochastically (master_weights: "
             "bf16); there are no fp32 master weights."
         )
+
+
+def _adopted(adoptions: Iterable[RunSpec]) -> Iterator[str]:
+    """What is not known of adapters that were pulled, or is less than of those that are trained here."""
+    seeds: dict[str, dict[str, dict[int, None]]] = defaultdict(lambda: defaultdict(dict))
+    unknown: dict[str, None] = {}
+    precisions: dict[tuple[str, str, str], None] = {}
+    for spec in adoptions:
+        adopted = spec.adopted
+        assert adopted is not None
+        seeds[spec.intermediate][adopted.digest][spec.seed] = None
+        if not adopted.is_data_known:
+            unknown[spec.intermediate] = None
+        if adopted.precision not in (None, spec.precision):
+            precisions[spec.intermediate, str(adopted.precision), spec.precision] = None
+    for name, trainings in seeds.items():
+        for shared in trainings.values():
+            if len(shared) > 1:
+                yield (
+                    f"{name}: one training of the intermediate stands below all seeds ({', '.join(map(str, shared))}); "
+                    "the interval does not hold what another training of it would change."
+                )
+    for name in unknown:
+        yield (
+            f"{name}: what it was trained on is not known, so that a leak cannot be excluded: evaluated items may have "
+            "been among it."
+        )
+    for name, was, now in precisions:
+        yield f"{name}: was trained on a backbone in {was}, and stands on one in {now} here."

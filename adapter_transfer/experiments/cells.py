@@ -9,14 +9,16 @@ from typing import Any, Literal
 
 from adapter_transfer.backbones.zoo import QUANTIZED, Backbone, Precision
 from adapter_transfer.errors import ConfigError, ImpossibleError
+from adapter_transfer.experiments.adoption import Adoptions, Place
 from adapter_transfer.experiments.choices import MethodChoice
 from adapter_transfer.experiments.data import TRAINING_LANGUAGE, TRAINING_SPLITS, DataReader, SplitRef, texts_digest
 from adapter_transfer.experiments.experiment import NO_TARGET, Experiment
-from adapter_transfer.experiments.runs import HeadStart, RunSpec, evaluation_alone, evaluation_of
+from adapter_transfer.experiments.runs import HeadStart, RunSpec, evaluation_alone, evaluation_of, no_training
 from adapter_transfer.experiments.tune import TrialBase
 from adapter_transfer.hub import RepoKind
 from adapter_transfer.methods.catalog import require_architecture
 from adapter_transfer.methods.composition import CompositionRequest, ResolvedComposition, resolve_composition
+from adapter_transfer.sharing.references import is_hub_adapter
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.mixtures import is_mixture, members
 from adapter_transfer.tasks.task import Split, Task
@@ -32,6 +34,7 @@ class CellBuilder:
         target: what is evaluated: the experiment's, or one that a control adds.
         declared: the backbone as the experiment names it.
         commit: kind, repository and revision on the Hub → commit.
+        adoptions: the pulled adapters that stand in for intermediates.
         trial: what a search changes in the experiment's own settings; None leaves them.
     """
 
@@ -42,6 +45,7 @@ class CellBuilder:
     precision: Precision
     choice: MethodChoice
     commit: Callable[[RepoKind, str, str], str]
+    adoptions: Adoptions
     trial: TrialBase | None = None
 
     @cached_property
@@ -60,6 +64,8 @@ class CellBuilder:
             ImpossibleError: if the cell cannot be run, with the reason and what works.
         """
         self._require_supported()
+        if is_hub_adapter(intermediate):
+            self.adoptions.require_fit(intermediate, self._place)
         if self.experiment.target == NO_TARGET:
             return self._resolve_alone(intermediate)
         return resolve_composition(self.choice.method, request, has_intermediate=intermediate != "none")
@@ -69,7 +75,7 @@ class CellBuilder:
         if intermediate == "none":
             lower = None
         else:
-            lower = self._training(intermediate, "intermediate", "none", intermediate, seed, {}, "fresh")
+            lower = self._lower(intermediate, seed)
             yield lower
         if composition == "alone":
             assert lower is not None, "resolve() refuses a cell without any training"
@@ -81,10 +87,47 @@ class CellBuilder:
 
     def _target(self, lower: RunSpec | None, composition: ResolvedComposition, intermediate: str, seed: int) -> RunSpec:
         target = self.target
-        parents = {} if lower is None else {"intermediate": lower.id}
-        carries = lower is not None and self.experiment.head == "carry" and heads_fit(intermediate, target)
+        if lower is None:
+            return self._training(target.name, "target", composition, intermediate, seed, {}, "fresh")
+        carries = self.experiment.head == "carry" and self._heads_fit(intermediate, seed)
         head: HeadStart = "carry" if carries else "fresh"
-        return self._training(target.name, "target", composition, intermediate, seed, parents, head)
+        parents = {"intermediate": lower.id}
+        trained = self._training(target.name, "target", composition, intermediate, seed, parents, head)
+        return replace(trained, adopted=lower.adopted)
+
+    def _lower(self, intermediate: str, seed: int) -> RunSpec:
+        """The run of an intermediate: its training or, of one that was pulled, its adoption."""
+        if not is_hub_adapter(intermediate):
+            return self._training(intermediate, "intermediate", "none", intermediate, seed, {}, "fresh")
+        return RunSpec(
+            phase="intermediate",
+            backbone=self.declaration.name,
+            declaration=self.declaration,
+            backbone_digest=self.backbone_digest,
+            precision=self.precision,
+            method=self.choice.name,
+            method_settings=self._method_settings,
+            composition="none",
+            intermediate=intermediate,
+            task=intermediate,
+            target=None,
+            seed=seed,
+            head="fresh",
+            training=no_training(self._adopted_length(intermediate)),
+            data=(),
+            tokenizer_data=self._tokenizer_data,
+            vocabulary=self._vocabulary,
+            adopted=self.adoptions.adapter(intermediate, seed),
+        )
+
+    def _adopted_length(self, intermediate: str) -> int:
+        """Tokens in a row where a pulled adapter answers alone: as in its training, if that is known."""
+        found = self.adoptions.max_length(intermediate)
+        if found is None:
+            names = {"method": self.choice.name, "backbone": self.declaration.name, "task": self.target.name}
+            changes = {"learning_rate": 1.0}  # nothing learns, so that no rule has to set it
+            found = resolve_training(self.experiment.rules, phase="target", **names, changes=changes).max_length
+        return min(found, self.declaration.max_length)
 
     def _training(
         self,
@@ -114,7 +157,7 @@ class CellBuilder:
             data=self.reader.training_refs(members(task)),
             parents=parents,
             tokenizer_data=self._tokenizer_data,
-            vocabulary=self._read_splits if self._trims_vocabulary else (),
+            vocabulary=self._vocabulary,
         )
 
     def training_settings(self, task: str, phase: Phase) -> TrainingSettings:
@@ -155,12 +198,21 @@ class CellBuilder:
         target = self.target
         if intermediate == "none":
             raise ImpossibleError("without an intermediate and without a target nothing is trained")
-        if not heads_fit(intermediate, target):
+        if not self._heads_fit(intermediate, self.experiment.seeds[0]):
             raise ImpossibleError(
                 f"the head of {intermediate!r} means something else than one of {target.name!r}, so it cannot answer "
                 "it; an intermediate of the same kind (multiple choice) can"
             )
         return "alone"
+
+    def _heads_fit(self, intermediate: str, seed: int) -> bool:
+        if is_hub_adapter(intermediate):
+            return self.adoptions.head_fits(intermediate, seed, self.target)
+        return heads_fit(intermediate, self.target)
+
+    @property
+    def _place(self) -> Place:
+        return Place(self.choice.method, self._method_settings, self.declaration, self.backbone_digest)
 
     @cached_property
     def _method_settings(self) -> dict[str, Any]:
@@ -184,9 +236,10 @@ class CellBuilder:
         return tuple(self.reader.ref(*split) for split in experiment_splits(self.experiment))
 
     @property
-    def _trims_vocabulary(self) -> bool:
+    def _vocabulary(self) -> tuple[SplitRef, ...]:
         asked = self.experiment.trim_vocabulary
-        return self.choice.method.kind == "full" or self.precision in QUANTIZED if asked is None else asked
+        trims = self.choice.method.kind == "full" or self.precision in QUANTIZED if asked is None else asked
+        return self._read_splits if trims else ()
 
     @cached_property
     def backbone_digest(self) -> str:
@@ -206,8 +259,9 @@ def tokenizer_splits(experiment: Experiment) -> Iterator[tuple[Task, Split, str]
 
 
 def trained_tasks(intermediates: Iterable[str]) -> tuple[Task, ...]:
-    """The tasks of intermediates, in the order of these names."""
-    return tuple(task for name in sorted(intermediates) if name != "none" for task in members(name))
+    """The tasks of intermediates that are trained, in the order of these names."""
+    trained = (name for name in sorted(intermediates) if name != "none" and not is_hub_adapter(name))
+    return tuple(task for name in trained for task in members(name))
 
 
 def _splits(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from adapter_transfer.errors import AdapterTransferError
+from adapter_transfer.sharing.references import is_hub_adapter
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.controls import Control, control_name, control_of
 from adapter_transfer.tasks.copa import XCOPA, XCOPA_BALANCED_COPA
@@ -18,9 +19,10 @@ def control_intermediates(controls: Collection[Control], intermediates: Sequence
     """The intermediates that controls add: of each real one its shuffled labels, of the first its shuffled text.
 
     Args:
-        intermediates: of the experiment itself, as everybody writes them; controls and "none" have no controls.
+        intermediates: of the experiment itself, as everybody writes them; controls, "none" and what was pulled have no
+            controls.
     """
-    real = [members(name) for name in intermediates if name != "none" and control_of(name) is None]
+    real = [members(name) for name in intermediates if _is_real(name)]
     found: list[str] = []
     if "shuffled-labels" in controls:
         for tasks in real:
@@ -28,6 +30,11 @@ def control_intermediates(controls: Collection[Control], intermediates: Sequence
     if "real-or-shuffled" in controls and real:
         found.append(control_name(real[0][0].name, "real-or-shuffled"))
     return tuple(dict.fromkeys(name for name in found if name not in intermediates))
+
+
+def _is_real(intermediate: str) -> bool:
+    """Whether it is trained here on a task (or several) that is no control."""
+    return intermediate != "none" and not is_hub_adapter(intermediate) and control_of(intermediate) is None
 
 
 def control_targets(controls: Collection[Control], target: str) -> tuple[str, ...]:
@@ -45,7 +52,7 @@ def control_problems(
         target: the task that is evaluated.
         is_trained: whether it is trained, too.
     """
-    lacks_real = all(name == "none" or control_of(name) is not None for name in intermediates)
+    lacks_real = not any(map(_is_real, intermediates))
     for control in controls:
         if control in OF_INTERMEDIATES and lacks_real:
             yield (

@@ -180,6 +180,8 @@ def how_counted(costs: Iterable[RunCost]) -> str:
 
 def _cost(found: Demand, estimates: Estimates, conditions: Conditions) -> RunCost:
     spec, workloads = found.spec, found.workloads()
+    if spec.is_adoption:
+        return _cost_of_adoption(found, conditions)
     memory = max(map(estimates.memory, workloads), key=lambda estimate: estimate.total)
     flops, rate = estimates.flops(found), conditions.rates.of(spec)
     capacity = conditions.memory_bytes
@@ -193,6 +195,21 @@ def _cost(found: Demand, estimates: Estimates, conditions: Conditions) -> RunCos
         disk_bytes=artifact + sum(task.prediction_bytes for task in found.tasks),
         checkpoint_bytes=checkpoint,
         seconds=None if rate is None else flops / rate,
+        demand=found,
+    )
+
+
+def _cost_of_adoption(found: Demand, conditions: Conditions) -> RunCost:
+    """Nothing but a copy of some files, however large the card."""
+    return RunCost(
+        trained_parameters=0,
+        total_parameters=found.spec.declaration.parameters().total,
+        memory=MemoryEstimate(weights=0, gradients=0, optimizer=0, activations=0, workspace=0, peak=0),
+        flops=0.0,
+        fits=None if conditions.memory_bytes is None else True,
+        disk_bytes=0,
+        checkpoint_bytes=0,
+        seconds=0.0,
         demand=found,
     )
 
@@ -223,7 +240,8 @@ def _advice(
     """For each backbone, precision and method of which a run does not fit."""
     groups: dict[tuple[str, str, str], list[RunCost]] = defaultdict(list)
     for cost in costs:
-        groups[_group(cost.demand.spec)].append(cost)
+        if not cost.demand.spec.is_adoption:
+            groups[_group(cost.demand.spec)].append(cost)
     return {
         group: advise(
             [cost.demand for cost in members], memory_bytes, lambda workload: estimates.memory(workload).total

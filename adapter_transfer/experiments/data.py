@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from adapter_transfer.canonical import digest
 from adapter_transfer.errors import ConfigError, DataError
+from adapter_transfer.experiments.adopted import PullAdapter
 from adapter_transfer.hub import HubError
 from adapter_transfer.hub_lock import Resolver
 from adapter_transfer.tasks.catalog import TASKS
@@ -35,12 +36,14 @@ class Sources:
         on_bad_row: whether a row that cannot be read stops everything or is left out and counted.
         resolver: revisions on the Hub → commits.
         cache: where the examples of large splits are kept; None reads them into memory.
+        pull: fetches adapters of the Hub; None where there is no store to keep them in.
     """
 
     data_dir: Path | None = None
     on_bad_row: BadRows = "fail"
     resolver: Resolver = field(default_factory=Resolver)
     cache: ExampleCache | None = None
+    pull: PullAdapter | None = None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Demand:
     """What one run asks of a machine.
 
     Attributes:
-        tasks: what each of its tasks asks for.
+        tasks: what each of its tasks asks for; none where a pulled adapter is taken over.
         num_kept: rows of the embedding table that the experiment's text needs, at most all.
         is_seen_whole: whether every text was looked at; else the longest row is taken to be as long as rows may be, and
             `num_kept` is at least so many.
@@ -103,22 +103,22 @@ class Demand:
 
     @property
     def is_training(self) -> bool:
-        return self.spec.phase != "evaluation"
+        return self.spec.is_training
 
     @property
     def longest(self) -> int:
         """Tokens of its longest row, after cutting."""
-        return max(task.longest for task in self.tasks)
+        return max((task.longest for task in self.tasks), default=0)
 
     @property
     def trained(self) -> PaddedTokens:
         """Padded tokens of the whole training."""
-        return reduce(PaddedTokens.plus, (task.trained for task in self.tasks))
+        return reduce(PaddedTokens.plus, (task.trained for task in self.tasks), NO_TOKENS)
 
     @property
     def evaluated(self) -> PaddedTokens:
         """Padded tokens of all passes without gradients."""
-        return reduce(PaddedTokens.plus, (task.evaluated for task in self.tasks))
+        return reduce(PaddedTokens.plus, (task.evaluated for task in self.tasks), NO_TOKENS)
 
     @property
     def basis(self) -> Basis:
@@ -194,6 +194,8 @@ def demand(
     Raises:
         DataError: if data, tokenizer or configuration cannot be read.
     """
+    if spec.is_adoption:
+        return Demand(spec, (), 0, token_budget=token_budget)
     vocabulary = tuple(spec.vocabulary or read or spec.data)
     kept = tables.num_kept(spec, vocabulary)
     rows = int(spec.declaration.known_fields()["vocab_size"])
@@ -281,4 +283,4 @@ def _changed(training: TrainingSettings, change: Change) -> TrainingSettings:
 
 def _worst(bases: Iterable[Basis]) -> Basis:
     order: tuple[Basis, ...] = ("tokenizer", "sample", "bytes")
-    return max(bases, key=order.index)
+    return max(bases, key=order.index, default=order[0])

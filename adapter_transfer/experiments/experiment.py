@@ -16,12 +16,13 @@ from adapter_transfer.experiments.tune import Tune
 from adapter_transfer.languages import expand_languages
 from adapter_transfer.methods.composition import CompositionRequest
 from adapter_transfer.registry import unknown_name_message
+from adapter_transfer.sharing.references import PREFIX, is_hub_adapter, parse_hub_adapter
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.controls import Control, UnknownControlError
 from adapter_transfer.tasks.copa import XCOPA_BALANCED_COPA
 from adapter_transfer.tasks.mixtures import check_mixture, members
 from adapter_transfer.tasks.reading import QuestionField
-from adapter_transfer.tasks.task import Split, Task
+from adapter_transfer.tasks.task import SEPARATOR, Split, Task
 from adapter_transfer.training.settings import RuleBase, TrainingRule
 
 INTERMEDIATE_TASKS = {name: task for name, task in TASKS.items() if "intermediate" in task.roles}
@@ -31,7 +32,16 @@ TARGET_TASKS = {name: task for name, task in TASKS.items() if "target" in task.r
 RESERVED_NAMES = ("runs", "cache", "trackers")
 
 
-def _check_intermediate(name: str) -> str:
+def intermediate_name(name: str) -> str:
+    """An intermediate as everybody writes it: a mixture's tasks in order, a pulled adapter with its revision.
+
+    Raises:
+        ConfigError: if it names nothing that can stand before a target.
+    """
+    if is_hub_adapter(name):
+        return str(parse_hub_adapter(name))
+    if any(is_hub_adapter(part.strip()) for part in name.split(SEPARATOR)):
+        raise ConfigError(f"{name!r}: an adapter from the Hub ({PREFIX}…) is no part of a mixture; name it by itself")
     return name if name == NO_INTERMEDIATE else check_mixture(name)
 
 
@@ -57,7 +67,7 @@ def _target_among(listed: Collection[str], name: str) -> str:
 
 
 NO_INTERMEDIATE = "none"
-IntermediateName = Annotated[str, AfterValidator(_check_intermediate)]
+IntermediateName = Annotated[str, AfterValidator(intermediate_name)]
 NO_TARGET = "none"
 TargetName = Annotated[str, AfterValidator(_check_target)]
 EvaluatedName = Annotated[str, AfterValidator(_check_evaluated)]
@@ -84,7 +94,8 @@ class Experiment(Settings):
     """How a phase changes the backbone (`ls methods`)."""
     intermediates: Annotated[tuple[IntermediateName, ...], Field(min_length=1), AfterValidator(distinct)]
     """English tasks trained before the target, several together where `+` stands between them (`mnli+squad1`, or
-    `multi` for all of the paper's); `none` is the baseline that gains are measured against."""
+    `multi` for all of the paper's); `none` is the baseline that gains are measured against. A trained adapter is pulled
+    from the Hub by `hub:organisation/name@revision`."""
     compositions: Annotated[tuple[CompositionRequest, ...], Field(min_length=1), AfterValidator(distinct)] = ("auto",)
     """How the target's adapter meets the intermediate's; `auto` takes what is exact for the method."""
     target: TargetName
@@ -223,7 +234,8 @@ class Experiment(Settings):
     @property
     def uses_sandbox(self) -> bool:
         """Whether any backbone or task is the sandbox's, so that nothing here is evidence about published models."""
-        trained = [task for name in self.intermediates if name != NO_INTERMEDIATE for task in members(name)]
+        tasks_of = (name for name in self.intermediates if name != NO_INTERMEDIATE and not is_hub_adapter(name))
+        trained = [task for name in tasks_of for task in members(name)]
         tasks = [self.evaluated_task, *trained]
         return bool(self.sandbox_backbones) or any(task.is_sandbox for task in tasks)
 

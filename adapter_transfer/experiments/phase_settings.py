@@ -42,7 +42,7 @@ def phase_settings(specs: Iterable[RunSpec], *, is_tuned: bool = False) -> tuple
     """
     found: dict[PhaseSettings, None] = {}
     for spec in specs:
-        if spec.phase == "evaluation":
+        if spec.phase == "evaluation" or spec.is_adoption:
             continue
         entry = PhaseSettings(
             phase=spec.phase,

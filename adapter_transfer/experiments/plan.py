@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.errors import ConfigError, ImpossibleError, StoreError
+from adapter_transfer.experiments.adoption import Adoptions, require_no_adopted_leak
 from adapter_transfer.experiments.caveats import experiment_caveats
 from adapter_transfer.experiments.cells import CellBuilder, experiment_splits
 from adapter_transfer.experiments.data import DataReader, Sources, data_notes, require_no_leak
@@ -19,6 +20,9 @@ from adapter_transfer.experiments.tune import Tune
 from adapter_transfer.experiments.tuning import Selection, search_cell
 from adapter_transfer.methods.composition import CompositionRequest
 from adapter_transfer.tasks.controls import describe_control
+
+_SHOWN = 80
+"""Characters of what a stranger says of an adapter."""
 
 PlanStatus = Literal["done", "failed", "partial", "damaged", "todo", "impossible"]
 
@@ -152,8 +156,9 @@ def make_plan(experiment: Experiment, store: Store | None = None, sources: Sourc
         declared = backbone.declaration()
         for precision, choice in product(experiment.precisions_of(backbone), experiment.methods):
             for target in experiment.targets:
+                commit = drawing.sources.resolver.commit
                 builder = CellBuilder(
-                    experiment, drawing.reader, target, declared, precision, choice, drawing.sources.resolver.commit
+                    experiment, drawing.reader, target, declared, precision, choice, commit, drawing.adoptions
                 )
                 for intermediate, request in product(experiment.all_intermediates, experiment.compositions):
                     drawing.add(builder, intermediate, request)
@@ -177,6 +182,7 @@ class _Drawing:
 
     def __post_init__(self) -> None:
         self.reader = DataReader(self.experiment, self.sources)
+        self.adoptions = Adoptions(self.sources.resolver.commit, self.sources.pull)
 
     def add(self, builder: CellBuilder, intermediate: str, request: CompositionRequest) -> None:
         """Adds the runs of a cell, or why there are none."""
@@ -243,6 +249,7 @@ class _Drawing:
             ]
         trials = {trial.run: trial.changes for selection in self.selections for trial in selection.trials}
         require_no_leak(trained, tested, self.sources.data_dir, self.sources.cache)
+        require_no_adopted_leak(self.adoptions.used, tested)
         return Plan(
             name=self.experiment.name,
             runs=tuple(
@@ -258,6 +265,7 @@ class _Drawing:
                 *data_notes([*trained, *tested]),
                 *dict.fromkeys(_shortened(ordered)),
                 *dict.fromkeys(_controls(ordered)),
+                *dict.fromkeys(_pulled(ordered)),
             ),
             warnings=experiment_caveats(ordered, self.experiment.tune),
         )
@@ -278,6 +286,14 @@ def _controls(specs: Iterable[RunSpec]) -> Iterator[str]:
         told = describe_control(spec.task)
         if told is not None:
             yield told
+
+
+def _pulled(specs: Iterable[RunSpec]) -> Iterator[str]:
+    for spec in specs:
+        if spec.is_adoption and spec.adopted is not None:
+            seed = "" if spec.adopted.seed is None else f", with seed {spec.adopted.seed}"
+            told = f"trained on {spec.adopted.trained_on[:_SHOWN]!r}{seed}"
+            yield f"{spec.intermediate}: pulled from {spec.adopted.origin}; {told}."
 
 
 def planned_run(store: Store | None, spec: RunSpec) -> PlannedRun:

@@ -90,7 +90,7 @@ def _rate(
     machine, seconds = metrics["finished_by"]["machine"], metrics.get("seconds")
     its_card = machine["gpu"] if machine["device"] == "cuda" else None
     spec = RunSpec.from_description(run["description"])
-    if (machine["platform"], its_card) != (platform.platform(), card) or not seconds or spec.phase == "evaluation":
+    if (machine["platform"], its_card) != (platform.platform(), card) or not seconds or not spec.is_training:
         return None
     planned = demand(spec, tables, token_budget=machine["token_budget"])
     # It may have stopped early, and validated less, too.

@@ -233,7 +233,7 @@ def _settings(identity: object) -> dict[str, str]:
     if not isinstance(identity, Mapping):
         return {}
     method, training, data = identity.get("method"), identity.get("training"), identity.get("data")
-    found = {"head": identity.get("head"), "backbone": identity.get("backbone")}
+    found = {name: identity.get(name) for name in ("head", "backbone", "adopted")}
     if isinstance(training, Mapping):
         found |= training
     if isinstance(method, Mapping) and isinstance(method.get("settings"), Mapping):

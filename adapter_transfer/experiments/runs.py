@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from adapter_transfer.backbones.zoo import BACKBONES, Backbone, Precision, backbone_from_json
 from adapter_transfer.canonical import digest
+from adapter_transfer.experiments.adopted import Adopted
 from adapter_transfer.experiments.data import SplitRef, refs_from_json, refs_to_json, texts_digest
 from adapter_transfer.methods.composition import ResolvedComposition
 from adapter_transfer.tasks.formats import Format
@@ -27,6 +28,9 @@ ID_LENGTH = 24
 
 Phase = Literal["intermediate", "target", "evaluation"]
 HeadStart = Literal["fresh", "carry"]
+
+_NO_RATE = 1.0
+"""Stands in the place of a learning rate where nothing learns; it is never recorded."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class RunSpec:
         tokenizer_data: what a tokenizer of our own is trained on; empty where the backbone has one.
         vocabulary: everything that the experiment reads, where the embedding table is trimmed to its tokens; empty
             where the table stays whole. No part of the identity: trimming is exact.
+        adopted: of a cell whose intermediate was pulled and not trained: that adapter, in each of its runs.
     """
 
     phase: Phase
@@ -66,10 +71,23 @@ class RunSpec:
     parents: Mapping[str, str] = field(default_factory=dict)
     tokenizer_data: tuple[SplitRef, ...] = ()
     vocabulary: tuple[SplitRef, ...] = ()
+    adopted: Adopted | None = None
 
     def identity(self) -> dict[str, Any]:
         """What the id is made of, as JSON."""
         parents = dict(self.parents)
+        if self.is_adoption:
+            assert self.adopted is not None
+            return {
+                "computation": COMPUTATION_VERSION,
+                "phase": self.phase,
+                "parents": parents,
+                "backbone": self.backbone_digest,
+                "precision": self.precision,
+                "method": {"name": self.method, "settings": dict(self.method_settings)},
+                "seed": self.seed,
+                "adopted": self.adopted.digest,
+            }
         data = [[ref.task, ref.split, ref.language, ref.digest] for ref in self.data]
         common = {"computation": COMPUTATION_VERSION, "phase": self.phase, "parents": parents, "data": data}
         if self.phase == "evaluation":
@@ -91,9 +109,23 @@ class RunSpec:
         }
 
     @property
+    def is_adoption(self) -> bool:
+        """Whether it takes over a pulled adapter in the place of a training."""
+        return self.phase == "intermediate" and self.adopted is not None
+
+    @property
+    def is_training(self) -> bool:
+        return self.phase != "evaluation" and not self.is_adoption
+
+    @property
+    def lower_name(self) -> str:
+        """What the intermediate's adapter is called on the backbone and in artifacts."""
+        return self.intermediate if self.adopted is None else self.adopted.module_name
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
-        """What is trained or evaluated: one task, or those of a mixture."""
-        return members(self.task)
+        """What is trained or evaluated: one task, those of a mixture, or none where an adapter is taken over."""
+        return () if self.is_adoption else members(self.task)
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -113,33 +145,51 @@ class RunSpec:
     def description(self) -> dict[str, Any]:
         """The run in the words of the field, for people, for analysis and for `from_description`."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        del fields["adopted"]
         return {
             **fields,
             "declaration": self.declaration.as_json(),
             "method_settings": dict(self.method_settings),
-            "training": self.training.model_dump(mode="json"),
+            "training": self._described_training(),
             "parents": dict(self.parents),
             "data": refs_to_json(self.data),
             # A list, because a tokenizer depends on the order of its text, and files are written with sorted keys.
             "tokenizer_data": _listed(self.tokenizer_data),
             "vocabulary": _listed(self.vocabulary),
+            # Only where there is one, so that all other runs are described as they always were.
+            **({} if self.adopted is None else {"adopted": self.adopted.as_json()}),
         }
+
+    def _described_training(self) -> dict[str, Any]:
+        told = self.training.model_dump(mode="json")
+        if self.adopted is not None and (self.is_adoption or self.composition == "alone"):
+            return {"max_length": told["max_length"]}
+        return told
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Self:
         """The specification that `description` was made of."""
-        declared = description.get("declaration")
+        declared, adopted = description.get("declaration"), description.get("adopted")
+        training = description["training"]
+        if adopted is not None:
+            training = {"learning_rate": _NO_RATE, **training}
         return cls(
             **{
                 **description,
                 # Runs of the first version name a backbone of the zoo and nothing more.
                 "declaration": backbone_from_json(declared) if declared else BACKBONES[description["backbone"]],
-                "training": TrainingSettings.model_validate_json(json.dumps(description["training"])),
+                "training": TrainingSettings.model_validate_json(json.dumps(training)),
                 "data": _in_order_of_tasks(refs_from_json(description["data"]), description["task"]),
                 "tokenizer_data": _ordered_refs(description["tokenizer_data"]),
                 "vocabulary": _ordered_refs(description.get("vocabulary", [])),
+                "adopted": None if adopted is None else Adopted.from_json(adopted),
             }
         )
+
+
+def no_training(max_length: int) -> TrainingSettings:
+    """What stands for hyper-parameters where an adapter is taken over: how text is cut, and nothing else."""
+    return TrainingSettings.model_validate({"learning_rate": _NO_RATE, "max_length": max_length})
 
 
 def _in_order_of_tasks(refs: tuple[SplitRef, ...], task: str) -> tuple[SplitRef, ...]:

@@ -84,6 +84,8 @@ def _downstream_costs(specs: Mapping[str, RunSpec]) -> dict[str, float]:
 
 
 def _cost(spec: RunSpec) -> float:
+    if spec.is_adoption:
+        return 0.0
     # Only the order matters: parameters times passes over the data.
     passes = _EVALUATION_SHARE if spec.phase == "evaluation" else float(spec.training.epochs)
     return spec.declaration.parameters().encoder * passes

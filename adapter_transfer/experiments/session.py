@@ -17,6 +17,7 @@ from adapter_transfer.backbones.sizes import count_parameters
 from adapter_transfer.backbones.tokenizer_loading import TokenizerText, load_tokenizer
 from adapter_transfer.backbones.vocabulary import KeptTokens
 from adapter_transfer.errors import DataError
+from adapter_transfer.experiments.adopting import adopt
 from adapter_transfer.experiments.assemblies import Artifacts, body_source, evaluation_assembly, training_assembly
 from adapter_transfer.experiments.data import SplitRef, examples_of
 from adapter_transfer.experiments.kept import kept_for_run, of_attempt
@@ -68,10 +69,13 @@ class Session:
         """
         with self.store.begin(spec.id, self._run_json(spec)) as directory:
             try:
-                runtime = self._runtime_for(spec)
-                run = self._evaluate if spec.phase == "evaluation" else self._train
-                with _tracked(runtime, spec):
-                    metrics = run(spec, directory, runtime, on_progress)
+                if spec.is_adoption:
+                    metrics = adopt(spec, directory, self.store)
+                else:
+                    runtime = self._runtime_for(spec)
+                    run = self._evaluate if spec.phase == "evaluation" else self._train
+                    with _tracked(runtime, spec):
+                        metrics = run(spec, directory, runtime, on_progress)
                 # run.json tells of the first attempt; a run may be finished by another machine or version.
                 directory.commit({**metrics, "finished_by": self._provenance()})
             except BaseException as error:

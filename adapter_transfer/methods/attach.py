@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import adapters
 import torch
-from adapters.composition import AdapterCompositionBlock, Average, Stack
+from adapters.composition import AdapterCompositionBlock, Average, Fuse, Stack
 from adapters.loading import AdapterLoader
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
@@ -28,7 +28,8 @@ from adapter_transfer.methods import weights
 from adapter_transfer.methods.architectures import ARCHITECTURES
 from adapter_transfer.methods.catalog import Method
 from adapter_transfer.methods.composition import COMPOSITIONS, ResolvedComposition
-from adapter_transfer.methods.heads import add_head
+from adapter_transfer.methods.fusion import add_fusion, fused_names, remove_fusion
+from adapter_transfer.methods.heads import add_head, require_same_head
 from adapter_transfer.tasks.formats import Format
 
 
@@ -80,11 +81,13 @@ class Assembly:
 
     Attributes:
         adapters: from the lowest up; empty for full fine-tuning.
-        composition: how several adapters act together; nothing where there is only one.
+        composition: how several adapters act together; nothing where there is only one. "fuse" is what `fusion_source`
+            says: all of them are fused, or all but the last, which stands on top.
         head: name of the head that answers (of a mixture, of its first task).
         format: of the task, which shapes the head.
         more_heads: name and format of the other heads of a mixture; they start anew.
         head_source: folder of a saved head whose weights it starts from; None starts anew.
+        fusion_source: folder of the saved fusion layer, for composition "fuse"; it is loaded and never trained.
         trains_body: full fine-tuning.
         init_seed: of everything that starts anew. Each module draws under its own name, so that a head or an adapter
             starts from the same numbers whatever else stands on the body: cells are compared, not their luck.
@@ -96,8 +99,9 @@ class Assembly:
     format: Format
     init_seed: int
     adapters: tuple[AdapterPart, ...] = ()
-    composition: ResolvedComposition = "stack"
+    composition: ResolvedComposition | Literal["fuse"] = "stack"
     head_source: Path | None = None
+    fusion_source: Path | None = None
     trains_body: bool = field(default=False)
     more_heads: tuple[tuple[str, Format], ...] = ()
 
@@ -144,7 +148,7 @@ def assemble(model: Any, assembly: Assembly) -> None:
     """Puts an assembly on a model, freezes what does not train and activates it.
 
     Raises:
-        DataError: if a saved adapter or head is missing, damaged or does not fit.
+        DataError: if a saved adapter, fusion or head is missing, damaged or does not fit.
     """
     reference = next(model.base_model.parameters())
     for part in assembly.adapters:
@@ -155,11 +159,15 @@ def assemble(model: Any, assembly: Assembly) -> None:
         if part.source is not None:
             config = model.adapters_config.get(part.name).to_dict()
             weights.load_adapter(part.source, part.name, adapter_state(model, part.name), config)
+    if assembly.fusion_source is not None:
+        with _seeded(assembly.init_seed, "fusion"):
+            add_fusion(model, assembly.fusion_source, _fused(assembly))
     for name, format in assembly.heads:
         with _seeded(assembly.init_seed, f"head/{name}" if assembly.more_heads else "head"):
             add_head(model, name, format)
         model.heads[name].to(device=reference.device, dtype=torch.float32)
     if assembly.head_source is not None:
+        require_same_head(assembly.head_source, model.heads[assembly.head].config)
         weights.load_head(assembly.head_source, dict(model.heads[assembly.head].named_parameters()))
     _activate(model, assembly)
     _freeze(model, assembly)
@@ -168,6 +176,8 @@ def assemble(model: Any, assembly: Assembly) -> None:
 def disassemble(model: Any, assembly: Assembly) -> None:
     """Takes an assembly off again; the body is as it was (unless it was trained)."""
     model.set_active_adapters(None)
+    for name in list(model.adapters_config.fusions):
+        remove_fusion(model, name)
     for part in assembly.adapters:
         model.delete_adapter(part.name)
     for name, _ in assembly.heads:
@@ -281,7 +291,11 @@ def _adapter_config(assembly: Assembly) -> Any:
 
 def _activate(model: Any, assembly: Assembly) -> None:
     names = [part.name for part in assembly.adapters]
-    if len(names) > 1:
+    if assembly.composition == "fuse":
+        fused = _fused(assembly)
+        on_top = names[len(fused) :]
+        model.set_active_adapters(Stack(Fuse(*fused), *on_top) if on_top else Fuse(*fused))
+    elif len(names) > 1:
         method, combines = assembly.method, COMPOSITIONS[assembly.composition].combines
         # Most of what a method refuses would run and be wrong.
         assert combines and assembly.composition in method.compositions, f"{method.name}: {assembly.composition}"
@@ -290,6 +304,19 @@ def _activate(model: Any, assembly: Assembly) -> None:
         model.set_active_adapters(names[0])
     # `train_adapter` and `add_head` leave the active head to chance of order (library fact H).
     model.active_head = assembly.head
+
+
+def _fused(assembly: Assembly) -> tuple[str, ...]:
+    """Names of the adapters that the saved fusion joins: all, or all but the last."""
+    assert assembly.fusion_source is not None, "composition 'fuse' needs a fusion layer"
+    assert assembly.method.is_fusible, f"{assembly.method.name} cannot be fused"
+    number = len(fused_names(assembly.fusion_source))
+    if number not in (len(assembly.adapters) - 1, len(assembly.adapters)):
+        raise DataError(
+            f"{assembly.fusion_source}: fuses {number} adapters, and {len(assembly.adapters)} are here: all of them "
+            "have to be fused, or all but the last"
+        )
+    return tuple(part.name for part in assembly.adapters[:number])
 
 
 def _freeze(model: Any, assembly: Assembly) -> None:

@@ -50,6 +50,7 @@ class Method:
         undecayed: ends of the names of parameters whose neutral value is not 0, so that weight decay, which pulls
             towards 0, would undo what they stand for.
         footprint: parameters and operations that one adapter adds.
+        is_fusible: whether the library can lay a fusion over several of its adapters.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Method:
     size_checks: tuple[SizeCheck, ...] = ()
     undecayed: tuple[str, ...] = ()
     footprint: Footprint = NO_FOOTPRINT
+    is_fusible: bool = False
 
     def parse_settings(self, given: Mapping[str, Any]) -> Settings:
         """The settings with defaults filled in.
@@ -153,6 +155,7 @@ METHODS: Registry[Method] = Registry(
             reference="Pfeiffer et al. 2020, arXiv 2005.00247",
             adapter_config="SeqBnConfig",
             footprint=footprint.SEQ_BN,
+            is_fusible=True,
         ),
         Method(
             name="double_seq_bn",
@@ -165,6 +168,7 @@ METHODS: Registry[Method] = Registry(
             reference="Houlsby et al. 2019, arXiv 1902.00751",
             adapter_config="DoubleSeqBnConfig",
             footprint=footprint.DOUBLE_SEQ_BN,
+            is_fusible=True,
         ),
         Method(
             name="par_bn",
@@ -229,6 +233,7 @@ METHODS: Registry[Method] = Registry(
             reference="Mahabadi et al. 2021, arXiv 2106.04647",
             adapter_config="CompacterConfig",
             footprint=footprint.COMPACTER,
+            is_fusible=True,
         ),
         Method(
             name="prefix",

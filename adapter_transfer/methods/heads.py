@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from adapters.context import ForwardContext
 from torch import nn
 
+from adapter_transfer.durable import read_json
+from adapter_transfer.errors import DataError, StoreError
 from adapter_transfer.tasks.formats import Format, HeadType
 
 _ADDERS: Mapping[HeadType, str] = {
@@ -26,6 +29,35 @@ def add_head(model: Any, name: str, format: Format) -> None:
     Initialised from torch's global generator, as adapters does; the caller seeds it.
     """
     getattr(model, _ADDERS[format.head_type])(name, **format.head_settings())
+
+
+_SHAPING = ("head_type", "layers", "activation_function", "use_pooler", "bias")
+"""Fields of a head that change what it computes. The number of choices is none, labels show in shapes."""
+
+
+def require_same_head(folder: Path, own: Mapping[str, Any]) -> None:
+    """Refuses a saved head that computes something else than a new one, with weights of the same names and shapes.
+
+    Args:
+        folder: of the saved head.
+        own: configuration of the new head.
+
+    Raises:
+        DataError: with what differs, or if the saved configuration cannot be read.
+    """
+    try:
+        saved = read_json(folder / "head_config.json").get("config")
+    except StoreError as error:
+        raise DataError(str(error)) from None
+    if not isinstance(saved, Mapping):
+        raise DataError(f"{folder}: the config of its head is not a mapping")
+    different = [
+        f"{field} {repr(saved[field])[:40]} instead of {own[field]!r}"
+        for field in _SHAPING
+        if field in saved and field in own and saved[field] != own[field]
+    ]
+    if different:
+        raise DataError(f"{folder}: its head is another than this task needs: {', '.join(different)}")
 
 
 def row_logits(

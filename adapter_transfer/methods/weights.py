@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from adapter_transfer.errors import DataError
+from adapter_transfer.methods.recognition import differing_fields
 
 _ADAPTER_FILES = ("adapter_config.json", "adapter.safetensors")
 _HEAD_FILES = ("head_config.json", "model_head.safetensors")
+FUSION_FILES = ("adapter_fusion_config.json", "model_adapter_fusion.safetensors")
+_FUSION = "adapter_fusion_layer"
 # The containers in which the library keeps modules by adapter name.
 _CONTAINERS = r"\w*adapters|loras|refts|prefix_tunings|prefix_gates|prompt_tunings|shared_parameters"
+# Of one task, of a mixture (mnli+squad1) or of fused adapters (a,b).
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+,-]{0,254}")
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def save_adapter(folder: Path, config: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> None:
@@ -50,10 +56,31 @@ def load_adapter(folder: Path, name: str, state: Mapping[str, torch.Tensor], con
     saved_name = _saved_name(folder, _ADAPTER_FILES)
     _require_config(folder, config)
     tensors = _read(folder / _ADAPTER_FILES[1])
+    places = model_names(tensors, saved_name, state)
+    if len(set(places.values())) < len(tensors):
+        raise DataError(f"{folder}: does not fit: two of its weights stand for the same one")
     _copy(
         folder,
-        {_without_name(key, saved_name): value for key, value in tensors.items()},
-        {_without_name(key, name): value for key, value in state.items()},
+        {places[key]: value for key, value in tensors.items()},
+        {without_name(key, name): value for key, value in state.items()},
+    )
+
+
+def load_fusion(folder: Path, name: str, state: Mapping[str, torch.Tensor]) -> None:
+    """Copies a saved fusion layer into one that has just been added as `name`, whatever it was saved as.
+
+    Args:
+        state: of the new fusion, by the library's names; written to.
+
+    Raises:
+        DataError: as `load_adapter`; the fusion's own settings are what it was made with (`fusion`).
+    """
+    saved_name = _saved_name(folder, FUSION_FILES)
+    tensors = _read(folder / FUSION_FILES[1])
+    _copy(
+        folder,
+        {key.replace(f".{_FUSION}.{saved_name}.", f".{_FUSION}.*."): value for key, value in tensors.items()},
+        {key.replace(f".{_FUSION}.{name}.", f".{_FUSION}.*."): value for key, value in state.items()},
     )
 
 
@@ -76,7 +103,13 @@ def _saved_name(folder: Path, names: tuple[str, str]) -> str:
     for name in names:
         if not (folder / name).is_file():
             raise DataError(f"{folder}: {name} is missing")
-    return str(_field(folder / names[0], "name"))
+    name = _field(folder / names[0], "name")
+    # The library makes paths and module names of it.
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise DataError(
+            f"{folder / names[0]}: its name {repr(name)[:80]} is none that can be used: letters, digits, - and _"
+        )
+    return name
 
 
 def _field(path: Path, key: str) -> Any:
@@ -91,12 +124,8 @@ def _require_config(folder: Path, config: Mapping[str, Any]) -> None:
     saved = _field(path, "config")
     if not isinstance(saved, dict):
         raise DataError(f"{path}: its config is not a mapping")
-    own = json.loads(json.dumps(dict(config)))  # a file has no tuples
-    # Another version of the library may know other fields; those that both know decide.
-    different = [key for key in sorted(saved.keys() & own.keys()) if saved[key] != own[key]]
-    if different:
-        told = ", ".join(f"{key} {saved[key]!r} instead of {own[key]!r}" for key in different)
-        raise DataError(f"{folder}: this adapter was made with other settings: {told}")
+    if different := differing_fields(saved, config):
+        raise DataError(f"{folder}: this adapter was made with other settings: {', '.join(different)}")
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
@@ -106,8 +135,24 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         raise DataError(f"{path}: damaged ({error})") from None
 
 
-def _without_name(key: str, name: str) -> str:
+def without_name(key: str, name: str) -> str:
+    """The library's name of a tensor with `*` in place of its adapter's name."""
     return re.sub(rf"\.({_CONTAINERS})\.{re.escape(name)}\.", r".\1.*.", key)
+
+
+def model_names(saved: Iterable[str], saved_name: str, own: Iterable[str]) -> dict[str, str]:
+    """What the tensors of a file are called in a model with heads, `*` in place of the adapter's name.
+
+    An adapter that was trained on an encoder alone lacks the encoder's place in such a model ("roberta.").
+
+    Args:
+        saved: names in the file.
+        own: names of an adapter on the model.
+    """
+    saved = list(saved)
+    place = next(iter(own), "").partition(".")[0] + "."
+    missing = "" if any(key.startswith(place) for key in saved) else place
+    return {key: without_name(missing + key, saved_name) for key in saved}
 
 
 def _copy(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> None:
@@ -121,6 +166,8 @@ def _copy(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str,
         value = tensors[key]
         if value.shape != own.shape:
             raise DataError(f"{folder}: {key} has shape {tuple(value.shape)}, expected {tuple(own.shape)}")
+        if value.dtype not in _DTYPES:
+            raise DataError(f"{folder}: {key} is of {value.dtype}; weights are float32, float16 or bfloat16")
         if not torch.isfinite(value).all():
             raise DataError(f"{folder}: {key} has values that are not finite")
     with torch.no_grad():

@@ -1,8 +1,8 @@
 """What a package of adapters says of itself: the content of `manifest.json` beside the files. No torch.
 
-A package is a folder. Each adapter of it lies in a folder of its own, as plain adapters writes it (`adapter_config.json`,
-`adapter.safetensors`, and of an adapter with a head `head_config.json`, `model_head.safetensors`): the package's root
-where there is one adapter, else `<name>` or `seed-<k>/<name>`. `manifest.json` holds the SHA-256 of each file
+A package is a folder. Each adapter of it lies in a folder of its own, as plain adapters writes it
+(`adapter_config.json`, `adapter.safetensors`, and of an adapter with a head `head_config.json`,
+`model_head.safetensors`): the package's root where there is one adapter, else `<name>` or `seed-<k>/<name>`. `manifest.json` holds the SHA-256 of each file
 (`durable.seal`) and, under `package`, what is declared here; `README.md`, the model card, is not sealed, because people
 edit it on the Hub. A folder that plain adapters wrote has no manifest: `reading` tells what can be known of it.
 
@@ -44,8 +44,18 @@ def _require_inside(path: str) -> str:
     return path
 
 
+def _require_inside_or_fusion(path: str) -> str:
+    # The library names a fusion's folder after the adapters in it: `mnli,squad1`.
+    _require_inside(path.split(",")[0])
+    if not all(is_safe_name(name) for name in path.split(",")[1:]):
+        raise ValueError(f"{path!r} is no folder of a fusion: a name, first,second, or seed-1/first,second")
+    return path
+
+
 MemberPath = Annotated[str, AfterValidator(_require_inside)]
 """Folder of an adapter, relative to its package, with forward slashes."""
+FusionPath = Annotated[str, AfterValidator(_require_inside_or_fusion)]
+"""Folder of a fusion layer, likewise."""
 
 
 class SharedBackbone(Settings):
@@ -125,7 +135,7 @@ class SharedComposition(Settings):
     combines: Literal["stack", "sum", "fuse"] | None = None
     """How several act together; `fuse`: all but the last are fused, the last stands on top of them (or, where `head`
     is a folder of its own, all of them are fused)."""
-    fusion: MemberPath | None = None
+    fusion: FusionPath | None = None
     """Folder of the fusion layer."""
     head: MemberPath
     """Folder of the head that answers."""

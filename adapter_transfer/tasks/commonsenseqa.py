@@ -14,6 +14,7 @@ import json
 from functools import cache
 from importlib.resources import files
 
+from adapter_transfer.tasks.asking import Asking
 from adapter_transfer.tasks.choice_formats import MultipleChoice
 from adapter_transfer.tasks.choice_rows import choice_example
 from adapter_transfer.tasks.columns import ListOf, Object, OneOf, Text, Texts, Unused
@@ -81,4 +82,5 @@ COMMONSENSEQA = Task(
     summary="what everybody knows about a thing or a place: a question and five answers",
     licence="MIT",
     reference="Talmor et al. 2019, arXiv 1811.00937",
+    asking=Asking(has_premise=False),
 )

@@ -49,7 +49,8 @@ def control_of(name: str) -> Control | None:
     """Which control a task or a mixture of tasks is, by its name alone; None for one that is none."""
     for part in name.split(SEPARATOR):
         for control in CONTROLS:
-            if part == control or part.endswith(f"-{control}"):
+            # A colon is in no task's name: what was pulled from the Hub may be called anything.
+            if part == control or (part.endswith(f"-{control}") and ":" not in part):
                 return control
     return None
 
@@ -111,7 +112,7 @@ def _real_or_shuffled(origin: Task) -> Task:
     task = _derived(origin, "real-or-shuffled", RealOrShuffled(origin), summary="are the words of a text in order?")
     # A text stands here once, so the publisher's number of rows says nothing of how many there should be.
     parts = tuple(_unnumbered(part) for part in origin.source.parts)
-    return replace(task, format=Classification(("real", "shuffled")), source=Source(parts))
+    return replace(task, format=Classification(("real", "shuffled")), source=Source(parts), asking=None)
 
 
 def _unnumbered(part: Part) -> Part:
@@ -126,7 +127,8 @@ def _choices_only(origin: Task) -> Task:
             f"and {origin.name!r} has {origin.format.describe()}"
         )
     derivation, summary = ChoicesOnly(origin), "choices without what they are about"
-    return _derived(origin, "choices-only", derivation, summary=summary, roles=origin.roles, splits=origin.splits)
+    task = _derived(origin, "choices-only", derivation, summary=summary, roles=origin.roles, splits=origin.splits)
+    return replace(task, asking=origin.asking and replace(origin.asking, hides_first=True))
 
 
 _MAKERS: Mapping[Control, Callable[[Task], Task]] = {

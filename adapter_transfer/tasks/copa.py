@@ -16,6 +16,7 @@ from typing import Any
 
 from adapter_transfer.errors import DataError
 from adapter_transfer.languages import LANGUAGE_SETS
+from adapter_transfer.tasks.asking import Asking
 from adapter_transfer.tasks.choice_formats import MultipleChoice
 from adapter_transfer.tasks.columns import Flag, Number, OneOf, Text
 from adapter_transfer.tasks.formats import Example
@@ -29,6 +30,7 @@ from adapter_transfer.tasks.xml_items import read_xml_items
 # third_party/run_xcopa.py, which asks "What was the effect?").
 COPA_PROMPTS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
 QUESTIONS = tuple(COPA_PROMPTS)
+COPA_ASKING = Asking(words=COPA_PROMPTS)
 
 TRAIN_ITEMS, VAL_ITEMS, TEST_ITEMS = range(1, 401), range(401, 501), range(501, 1001)
 
@@ -233,6 +235,7 @@ def _xcopa(name: str, languages: tuple[str, ...], folder: str, config: str, **wo
         splits={"train": "train", "validation": "val", "test": "test"},
         licence="BSD 2-Clause (COPA), CC BY 4.0 (XCOPA)",
         item_family="copa",
+        asking=COPA_ASKING,
         **words,
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from adapter_transfer.tasks.asking import Asking
 from adapter_transfer.tasks.choice_formats import MultipleChoice
 from adapter_transfer.tasks.choice_rows import choice_example
 from adapter_transfer.tasks.columns import OneOf, Text
@@ -59,4 +60,5 @@ COSMOSQA = Task(
     summary="causes, effects and what people are like, between the lines of a blog: a question and four answers",
     licence="CC BY 4.0",
     reference="Huang et al. 2019, arXiv 1909.00277",
+    asking=Asking(),
 )

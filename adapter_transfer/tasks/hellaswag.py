@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from adapter_transfer.tasks.asking import Asking
 from adapter_transfer.tasks.choice_formats import MultipleChoice
 from adapter_transfer.tasks.choice_rows import choice_example
 from adapter_transfer.tasks.columns import Column, Number, OneOf, Text, Texts, Unused
@@ -87,4 +88,5 @@ HELLASWAG = Task(
     summary="how a scene from a video or an instruction goes on, and four endings",
     licence="MIT",
     reference="Zellers et al. 2019, arXiv 1905.07830",
+    asking=Asking(has_question=False),
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from adapter_transfer.tasks.asking import Asking
 from adapter_transfer.tasks.choice_formats import Classification, MultipleChoice
 from adapter_transfer.tasks.columns import Number, OneOf, Text, Texts
-from adapter_transfer.tasks.copa import copa_columns, read_copa
+from adapter_transfer.tasks.copa import COPA_ASKING, copa_columns, read_copa
 from adapter_transfer.tasks.formats import Example
 from adapter_transfer.tasks.schema import Form, Row
 from adapter_transfer.tasks.sources import package_files
@@ -60,6 +61,7 @@ NEXT_EVENT = Task(
     licence="Apache-2.0",
     reference=_REFERENCE,
     is_sandbox=True,
+    asking=Asking(has_question=False),
 )
 
 EVENT_NLI = Task(
@@ -154,4 +156,5 @@ MICRO_COPA = Task(
     licence="Apache-2.0",
     reference=_REFERENCE,
     is_sandbox=True,
+    asking=COPA_ASKING,
 )

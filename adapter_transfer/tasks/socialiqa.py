@@ -12,6 +12,7 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
+from adapter_transfer.tasks.asking import Asking
 from adapter_transfer.tasks.choice_formats import MultipleChoice
 from adapter_transfer.tasks.columns import OneOf, Text
 from adapter_transfer.tasks.formats import Example
@@ -106,4 +107,5 @@ SOCIALIQA = Task(
     summary="what people feel, want and do next: a situation, a question and three answers",
     licence="CC BY 4.0",
     reference="Sap et al. 2019, arXiv 1904.09728",
+    asking=Asking(),
 )

@@ -12,6 +12,7 @@ from typing import Literal, Protocol, get_args
 from adapter_transfer.canonical import canonical_json, digest
 from adapter_transfer.durable import sha256_file
 from adapter_transfer.errors import ConfigError, DataError
+from adapter_transfer.tasks.asking import Asking
 from adapter_transfer.tasks.cache_entries import code_digest
 from adapter_transfer.tasks.formats import Example, Format
 from adapter_transfer.tasks.reading import Reading
@@ -53,6 +54,7 @@ class Task:
             to another is found by the items' ids; None where ids mean nothing outside of their split.
         is_sandbox: made by this package; says nothing about real languages or real models.
         derivation: makes its examples of another task's, whose source it shares.
+        asking: how a trained model is asked a question of one's own; None where the task gives no choices.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Task:
     item_family: str | None = None
     is_sandbox: bool = False
     derivation: Derivation | None = None
+    asking: Asking | None = None
 
     @property
     def base(self) -> Task:

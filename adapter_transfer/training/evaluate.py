@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,20 @@ from adapter_transfer.methods.heads import row_logits
 from adapter_transfer.tasks.formats import EncodedExamples
 from adapter_transfer.training.batching import pad_rows, pad_token_types
 from adapter_transfer.training.cutting import cut_by_tokens
-from adapter_transfer.training.runtime import Runtime
+
+
+class Scoring(Protocol):
+    """The part of a `Runtime` that is needed to score."""
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def token_budget(self) -> int: ...
+    @property
+    def pad_id(self) -> int: ...
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision as the model has it."""
 
 
 @torch.no_grad()
@@ -21,7 +35,7 @@ def predict(
     model: Any,
     head: str,
     encoded: EncodedExamples,
-    runtime: Runtime,
+    runtime: Scoring,
     on_rows: Callable[[int], None] | None = None,
 ) -> npt.NDArray[np.float32]:
     """What the head gives for every row (or every token of it), in the order of `encoded`: (M, K) or (T, K).

@@ -33,3 +33,11 @@ def test_seeds_that_trained_different_numbers_have_no_one_price(result: MakeResu
 def test_cells_without_results_are_left_out(result: MakeResult, run: Callable[..., RunRecord]) -> None:
     assert efficiency_table(summarise([], [run(1)]), "micro-copa").rows == ()
     assert len(efficiency_table(summarise([result()], [run(1, backbone="nano")]), "micro-copa").rows) == 1
+
+
+def test_what_a_pulled_adapter_cost_is_not_counted_and_said_so(result: MakeResult) -> None:
+    def notes(intermediate: str) -> str:
+        return " ".join(efficiency_table(summarise([result(intermediate=intermediate)]), "micro-copa").notes)
+
+    assert "pulled from the Hub (hub:…) is not counted" in notes("hub:org/name@main")
+    assert "pulled" not in notes("next-event")

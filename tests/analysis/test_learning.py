@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapter_transfer.analysis.learning import learning_table
+from adapter_transfer.experiments.adopted import Adopted
 from adapter_transfer.experiments.results import RunRecord
 
 RUN = RunRecord(
@@ -70,3 +71,18 @@ def test_a_loss_that_rose_is_counted():
 def test_targets_and_unfinished_runs_are_not_in_it():
     assert texts(replace(of("mnli"), phase="target"), replace(of("mnli"), status="failed")) == []
     assert learning_table([]).notes == ()
+
+
+def test_of_what_was_pulled_it_is_told_where_from():
+    adopted = Adopted("org/name", "main", "c" * 40, "d" * 64, ".", "mnli").as_json()
+    name = "hub:org/name@main"
+    runs = [
+        replace(RUN, id=str(seed), task=name, intermediate=name, seed=seed, metrics={"adopted": adopted})
+        for seed in (1, 2)
+    ]
+    trained = of("mnli", validation_score=0.7, validation_metric="accuracy", chance=1 / 3)
+    table = learning_table([*runs, trained])
+    assert [row[0] for row in table.texts] == ["mnli", name]
+    assert table.texts[1][1:4] == ["base · fp32 · full", "2", "pulled from org/name at cccccccccccc"]
+    assert set(table.texts[1][4:]) == {"–"}
+    assert len(table.notes) == 2 and len(learning_table(runs).notes) == 1

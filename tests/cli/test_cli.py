@@ -15,6 +15,12 @@ from adapter_transfer_cli import train
 from adapter_transfer_cli.main import app
 
 OPTIONS = {
+    "adapters ls": {"--json", "--debug"},
+    "adapters show": {"--json", "--debug"},
+    "adapters verify": {"--json", "--quiet", "--debug"},
+    "adapters push": {"--json", "--quiet", "--debug"},
+    "adapters pull": {"--json", "--quiet", "--debug"},
+    "adapters use": {"--json", "--debug"},
     "demo": {"--json", "--quiet", "--debug"},
     "diff": {"--json", "--quiet", "--debug"},
     "compare": {"--json", "--quiet", "--debug"},
@@ -36,6 +42,8 @@ OPTIONS = {
     "ls configs": {"--json", "--debug"},
     "ls recipes": {"--json", "--debug"},
     "data show": {"--json", "--debug"},
+    "predict": {"--json", "--quiet", "--debug"},
+    "serve": {"--json", "--quiet", "--debug"},
     "prepare": {"--json", "--quiet", "--debug"},
     "schema": {"--debug"},
 }

@@ -11,6 +11,7 @@ from adapter_transfer.analysis.selection import SELECTION_NOTE
 from adapter_transfer.analysis.statistics.intervals import LEVEL, MIN_SEEDS, NUM_DRAWS
 from adapter_transfer.analysis.summaries import ALONE, NO_INTERMEDIATE, Cell, count, single
 from adapter_transfer.experiments.results import RunRecord
+from adapter_transfer.sharing.references import is_hub_adapter
 from adapter_transfer.tasks.controls import control_of
 
 _PACKAGES = ("adapter-transfer", "torch", "transformers", "adapters")
@@ -57,10 +58,12 @@ def _design(answer: Answer) -> str:
 
 def _before(cells: Sequence[Cell]) -> str:
     names = [name for name in dict.fromkeys(cell.intermediate for cell in cells) if name != NO_INTERMEDIATE]
-    tasks = [name for name in names if control_of(name) is None]
+    pulled = [name for name in names if is_hub_adapter(name)]
+    tasks = [name for name in names if control_of(name) is None and name not in pulled]
     controls = [name for name in names if control_of(name) is not None]
     told = [f"English intermediate training on {_and(tasks)}"] if tasks else []
     told += [f"training on the {'control' if len(controls) == 1 else 'controls'} {_and(controls)}"] if controls else []
+    told += [f"taking over the pulled {'adapter' if len(pulled) == 1 else 'adapters'} {_and(pulled)}"] if pulled else []
     without = ", and without it (none)" if any(cell.intermediate == NO_INTERMEDIATE for cell in cells) else ""
     return f" after {_and(told)}{without}" if told else ""
 

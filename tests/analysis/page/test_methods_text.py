@@ -63,6 +63,15 @@ def test_controls_are_called_so(grid: Grid) -> None:
     )
 
 
+def test_what_was_pulled_was_not_trained_here(grid: Grid) -> None:
+    name = "hub:org/name@not-shuffled-labels"
+    text = told(grid(intermediates=("none", "next-event", name)), None)
+    assert (
+        f"after English intermediate training on next-event and taking over the pulled adapter {name}, and without it "
+        "(none)" in text
+    )
+
+
 def test_an_intermediate_alone_was_not_trained_on_the_target(grid: Grid, result: Callable[..., Result]) -> None:
     alone = result(intermediate="next-event", composition="alone")
     assert told([alone], None).startswith("We asked micro-copa of models trained on next-event alone.")

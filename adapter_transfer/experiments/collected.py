@@ -13,22 +13,33 @@ from adapter_transfer.experiments.phase_settings import phase_settings
 from adapter_transfer.experiments.plan import Plan, PlannedRun
 from adapter_transfer.experiments.records import Result, RunRecord, split_record
 from adapter_transfer.experiments.results import read_records, read_runs, without_repeats
+from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import Store
 
 
 def experiment_collection(store: Store, plan: Plan) -> Collection:
     """The results of a plan's runs, a record of each run, and what its target runs answered in other readings."""
     # A run does not depend on what its backbone is called; a store may hold it under a name from elsewhere.
-    names = {run.spec.id: run.spec.backbone for run in plan.runs}
+    # So may what it stands on: one pulled adapter is the same by a branch and by its commit.
+    names = {run.spec.id: run.spec for run in plan.runs}
     records = read_records(store)
-    results = [replace(found, backbone=names[found.run]) for found in records.results if found.run in names]
+    results = [_called(found, names[found.run]) for found in records.results if found.run in names]
     fields = {"", *(result.question_field for result in results)}
     others: dict[str, list[Result]] = {}
     for found in records.results if results else ():
         if found.run not in names and found.target_run in names and found.question_field not in fields:
-            others.setdefault(found.question_field, []).append(replace(found, backbone=names[found.target_run]))
+            others.setdefault(found.question_field, []).append(_called(found, names[found.target_run]))
     readings = {name: tuple(without_repeats(answered)) for name, answered in others.items()}
     return Collection(tuple(results), tuple(_planned(records.runs, plan)), readings, ())
+
+
+def _called(result: Result, spec: RunSpec) -> Result:
+    """A result under the names that its experiment gives to backbone and intermediate."""
+    return replace(result, backbone=spec.backbone, intermediate=spec.intermediate)
+
+
+def _recalled(run: RunRecord, spec: RunSpec) -> RunRecord:
+    return replace(run, backbone=spec.backbone, intermediate=spec.intermediate, task=spec.task)
 
 
 def run_records(store: Store, plan: Plan) -> list[RunRecord]:
@@ -39,8 +50,7 @@ def run_records(store: Store, plan: Plan) -> list[RunRecord]:
 def _planned(runs: Iterable[RunRecord], plan: Plan) -> list[RunRecord]:
     readable = {record.id: record for record in runs if record.status != "damaged"}
     return [
-        replace(readable[run.spec.id], backbone=run.spec.backbone) if run.spec.id in readable else _record_of(run)
-        for run in plan.runs
+        _recalled(readable[run.spec.id], run.spec) if run.spec.id in readable else _record_of(run) for run in plan.runs
     ]
 
 

@@ -1,0 +1,59 @@
+"""The backbone that a package stands on, as this machine can load it. No torch."""
+
+from __future__ import annotations
+
+import re
+
+from adapter_transfer.backbones.checkpoints import HubModel
+from adapter_transfer.backbones.named import named_backbone
+from adapter_transfer.backbones.zoo import BACKBONES, PUBLISHED, Backbone, own_backbone
+from adapter_transfer.errors import ConfigError
+from adapter_transfer.hub import resolve_commit
+from adapter_transfer.sharing.package import SharedBackbone
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+_OLD_NAME = re.compile(r"(xlm-roberta|roberta|bert)-(base|large)\b")
+_ORGANISATIONS = {"xlm-roberta": "FacebookAI", "roberta": "FacebookAI", "bert": "google-bert"}
+"""Whose models the Hub used to name without an organisation: `xlm-roberta-base` is `FacebookAI/xlm-roberta-base`."""
+
+
+def repository_of(name: str | None) -> str | None:
+    """A repository's name with its organisation, where an old name has none."""
+    old = None if not name or "/" in name else _OLD_NAME.match(name)
+    return name if old is None else f"{_ORGANISATIONS[old[1]]}/{name}"
+
+
+def backbone_of(recorded: SharedBackbone, given: str | None = None) -> Backbone:
+    """The backbone to load a package's adapters on, pinned to a commit where it lies on the Hub; not checked yet.
+
+    `fit.require_fit` says whether the adapters fit it.
+
+    Args:
+        given: what the user names in its place (`named.named_backbone`).
+
+    Raises:
+        ConfigError: if the package does not tell where its backbone lies and none is given, or there is no such.
+        HubError: if a revision cannot be resolved.
+        DataError: if a folder has no checkpoint.
+    """
+    return (_recorded(recorded) if given is None else named_backbone(given)).pinned(resolve_commit)
+
+
+def _recorded(recorded: SharedBackbone) -> Backbone:
+    if recorded.is_sandbox and recorded.name in BACKBONES:
+        return BACKBONES[recorded.name]
+    # Plain adapters writes the Hub's id, or the path of a folder; which of them it is, `own_backbone` knows.
+    repo = repository_of(recorded.repo or recorded.name)
+    if repo is None or not _HUB_ID.fullmatch(repo):
+        raise ConfigError(
+            f"the adapters were trained on an encoder in somebody's folder, called {recorded.name!r}; name your copy "
+            "of it with --backbone ./folder"
+        )
+    in_zoo = next((each for each in PUBLISHED if _repo(each) == repo), None)
+    if in_zoo is None:
+        return own_backbone(repo, revision=recorded.commit)
+    return in_zoo if recorded.commit is None else in_zoo.at_revision(recorded.commit)
+
+
+def _repo(backbone: Backbone) -> str | None:
+    return backbone.model.repo if isinstance(backbone.model, HubModel) else None

@@ -1,0 +1,112 @@
+"""`adapter-transfer adapters use SOURCE`: checked against its backbone, and the lines that use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from adapter_transfer.config import parse
+from adapter_transfer.documents import append_item, read_text
+from adapter_transfer.durable import write_atomic
+from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.sharing.encoders import backbone_of
+from adapter_transfer.sharing.references import HubAdapter
+from adapter_transfer_cli import options
+from adapter_transfer_cli.adapter_sources import RunPrefix, Source, parse_source
+from adapter_transfer_cli.adapters_show import pulled_folder
+from adapter_transfer_cli.configs import find_config, named_after
+from adapter_transfer_cli.output import console, print_json
+
+if TYPE_CHECKING:
+    from adapter_transfer.sharing.package import Package
+
+EXAMPLE = """Example: adapter-transfer adapters use hub:org/name --in demo --output my-experiment.yaml
+
+Checks every key and shape against the backbone, then prints what to paste: the line of an experiment, the command that
+predicts, the Python. With --in it writes a copy of a configuration that has the adapter among its intermediates."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=EXAMPLE)(use)
+
+
+def use(
+    source: Source,
+    config: str | None = typer.Option(None, "--in", metavar="CONFIG", help="A configuration to put it into."),
+    output: Path | None = typer.Option(None, "--output", "-o", help="File for the changed copy."),
+    force: bool = typer.Option(False, "--force", help="Replace a file that is there."),
+    backbone: str | None = typer.Option(None, help="A name, a folder or a Hub id, where the package does not tell."),
+    store: options.StoreDir = options.STORE_DEFAULT,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Check an adapter against its backbone and show how to use it: in an experiment, to predict, in Python."""
+    if (config is None) != (output is None):
+        raise ConfigError("--in and --output go together: the configuration, and the file for its changed copy")
+    parsed = parse_source(source)
+    if isinstance(parsed, RunPrefix):
+        raise ConfigError("a run of this store is used by its experiment; `predict` answers with it")
+    folder = parsed if isinstance(parsed, Path) else pulled_folder(parsed, store)
+    package, fits = _checked(folder, backbone)
+    reference = _reference(parsed, folder, store)
+    written = None if config is None or output is None else _write(config, output, reference, force=force)
+    told = {"folder": str(folder), "fits": fits, **_lines(package, reference, source, store), "written": written}
+    if json:
+        print_json(told)
+        return
+    for name in ("fits", "experiment", "predict", "python", "written"):
+        if told[name]:
+            console().print(f"{name:<12}{told[name]}", markup=False, soft_wrap=True)
+
+
+def _checked(folder: Path, backbone: str | None) -> tuple[Package, str]:
+    # These load torch, several seconds that `--help` does without.
+    from adapter_transfer.sharing.fit import require_fit
+    from adapter_transfer.sharing.inspection import inspect_package
+    from adapter_transfer.sharing.reading import read_package
+
+    inspect_package(folder)
+    package = read_package(folder)
+    declared = backbone_of(package.backbone, backbone)
+    require_fit(folder, package, declared, is_stated=backbone is not None)
+    return package, f"{declared.name} ({declared.source})"
+
+
+def _reference(parsed: Path | HubAdapter, folder: Path, store: Path) -> str | None:
+    """How an experiment names it, at its commit; None for a folder."""
+    if isinstance(parsed, Path):
+        return None
+    from adapter_transfer.sharing.pull import Pulled, all_pulled
+    from adapter_transfer_cli.adapter_sources import adapters_dir
+
+    found = (each for each in all_pulled(adapters_dir(store)) if isinstance(each, Pulled) and each.folder == folder)
+    return str(next(found).reference)
+
+
+def _lines(package: Package, reference: str | None, source: str, store: Path) -> dict[str, Any]:
+    name = reference or source
+    at = "" if store == options.STORE_DEFAULT else f" --store {store}"
+    quoted = f'"{reference}"' if reference and "#" in reference else reference
+    ask = "--premise '…' --question cause --choice '…' --choice '…'"
+    return {
+        "experiment": quoted and f"intermediates: [none, {quoted}]",
+        "predict": f"adapter-transfer predict '{name}' {ask}{at}" if package.compositions else None,
+        "python": f"from adapter_transfer import load; answers = load({name!r})" if package.compositions else None,
+    }
+
+
+def _write(config: str, output: Path, reference: str | None, *, force: bool) -> str:
+    """Writes a copy of a configuration whose intermediates have the adapter, too."""
+    if reference is None:
+        raise ConfigError("an experiment names an adapter on the Hub; push this folder first, or use it to predict")
+    if output.exists() and not force:
+        raise ConfigError(f"{output} is there already; give another name, or --force to replace it")
+    source = find_config(config).read_text("utf-8")
+    read_text(source, config)  # strictly, before it is read so that comments stay
+    text = named_after(output, append_item(source, "intermediates", reference))
+    parse(Experiment, read_text(text, str(output)))
+    write_atomic(output, text.encode())
+    return f"{output} (run it: adapter-transfer compare {output})"
