@@ -41,7 +41,7 @@ from adapter_transfer.tasks.stored_examples import ExampleCache
 from adapter_transfer.training.settings import DeviceRequest
 
 if TYPE_CHECKING:
-    import pandas  # type: ignore[import-untyped]  # ships no types
+    import pandas
 
 Config: TypeAlias = "str | Path | Mapping[str, Any] | Experiment"
 """A YAML file, the name of a shipped configuration, its keys in a mapping, or an experiment that was made in Python."""

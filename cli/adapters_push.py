@@ -14,7 +14,7 @@ from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.hub import hide_progress
 from adapter_transfer.sharing.encoders import backbone_of
-from adapter_transfer.sharing.references import HubAdapter, parse_hub_adapter
+from adapter_transfer.sharing.references import parse_hub_adapter
 from adapter_transfer_cli import options
 from adapter_transfer_cli.adapter_sources import RunPrefix, parse_source
 from adapter_transfer_cli.evaluate import find_run
@@ -76,7 +76,7 @@ def push(
 
 def _repo(text: str) -> str:
     named = parse_hub_adapter(text if text.startswith("hub:") else f"hub:{text}")
-    if named != HubAdapter(named.repo):
+    if "@" in text or "#" in text:
         raise ConfigError(f"--to {text!r}: name the repository alone, org/name; --branch names a branch")
     return named.repo
 

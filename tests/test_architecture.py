@@ -29,10 +29,8 @@ LAYERS = {
     **dict.fromkeys(("analysis", "prediction"), 5),
     **dict.fromkeys(("publishing", "serving"), 6),
     "api": 7,
-    "": 8,
 }
-"""Module or package of the library → layer; "" is its root, which names what users import. An import goes to a lower
-number, or stays in its package or in layer 0."""
+"""Module or package of the library → layer. An import goes to a lower number, or stays in its package or in layer 0."""
 
 FACADE_LAYER = 1 + max(LAYERS.values())
 """Of `adapter_transfer` itself, which offers names of every layer and loads them when they are used."""

@@ -2,9 +2,10 @@
 
 A package is a folder. Each adapter of it lies in a folder of its own, as plain adapters writes it
 (`adapter_config.json`, `adapter.safetensors`, and of an adapter with a head `head_config.json`,
-`model_head.safetensors`): the package's root where there is one adapter, else `<name>` or `seed-<k>/<name>`. `manifest.json` holds the SHA-256 of each file
-(`durable.seal`) and, under `package`, what is declared here; `README.md`, the model card, is not sealed, because people
-edit it on the Hub. A folder that plain adapters wrote has no manifest: `reading` tells what can be known of it.
+`model_head.safetensors`): the package's root where there is one adapter, else `<name>` or `seed-<k>/<name>`.
+`manifest.json` holds the SHA-256 of each file (`durable.seal`) and, under `package`, what is declared here;
+`README.md`, the model card, is not sealed, because people edit it on the Hub. A folder that plain adapters wrote has
+no manifest: `reading` tells what can be known of it.
 
 Every path and name here is a stranger's until `inspection` has looked at the folder.
 """
