@@ -39,7 +39,6 @@ def test_notebooks_are_stored_without_outputs(path):
 
 
 @each_notebook
-@pytest.mark.slow
 def test_notebooks_run_from_top_to_bottom(path, tmp_path):
     work, executed = tmp_path / "work", tmp_path / "executed.ipynb"
     work.mkdir()
