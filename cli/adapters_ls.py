@@ -9,13 +9,13 @@ from typing import Any
 import typer
 
 from adapter_transfer.errors import AdapterTransferError
+from adapter_transfer.experiments.opening import existing_store
+from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.experiments.results import read_runs
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer_cli import options
-from adapter_transfer_cli.adapter_sources import adapters_dir
 from adapter_transfer_cli.output import console, errors, print_json, print_table, printable
-from adapter_transfer_cli.stores import existing_store
 
 _SHOWN_ID = 12
 
@@ -40,7 +40,9 @@ def ls(
     opened = existing_store(store)
     rows = [] if opened is None else list(_pulled(store))
     rows += [] if opened is None or pulled else list(_trained(opened))
-    _show(rows, json, empty=f"There are no adapters in {store}; `compare` trains some, `adapters pull` fetches them.")
+    none = f"There are no adapters in {store}; `compare` trains some, `adapters pull` fetches them."
+    none_pulled = f"No adapters were pulled into {store}; `adapters pull hub:org/name` fetches one."
+    _show(rows, json, empty=none_pulled if pulled else none)
 
 
 def _trained(store: Store) -> Iterator[dict[str, Any]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import typer
 
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.hub import hide_progress
-from adapter_transfer.sharing.references import HubAdapter
+from adapter_transfer.sharing.references import HubAdapter, is_hub_adapter, parse_hub_adapter
+from adapter_transfer.sharing.sources import is_plain_hub_name
 from adapter_transfer_cli import options
-from adapter_transfer_cli.adapter_sources import adapters_dir, parse_source
 from adapter_transfer_cli.adapters_show import describe_package, print_package
 from adapter_transfer_cli.output import console, print_json
 from adapter_transfer_cli.quantities import parse_bytes
@@ -66,13 +68,13 @@ def pull(
 
 
 def _hub_name(text: str) -> HubAdapter:
-    source = parse_source(text)
-    if not isinstance(source, HubAdapter):
-        raise ConfigError(f"{text!r} is no name on the Hub; write hub:organisation/name@revision")
-    return source
+    if is_hub_adapter(text):
+        return parse_hub_adapter(text)
+    if is_plain_hub_name(text):
+        return parse_hub_adapter(f"hub:{text}")
+    raise ConfigError(f"{text!r} is no name on the Hub; write hub:organisation/name@revision")
 
 
 def _print_next(reference: HubAdapter, store: Path) -> None:
-    at = "" if store == options.STORE_DEFAULT else f" --store {store}"
-    line = f"How to use it: adapter-transfer adapters use '{reference}'{at}"
+    line = f"How to use it: adapter-transfer adapters use {shlex.quote(str(reference))}{options.store_option(store)}"
     console().print(line, style="dim", markup=False, soft_wrap=True)

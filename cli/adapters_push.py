@@ -12,12 +12,11 @@ import typer
 from adapter_transfer.durable import MANIFEST_NAME, sha256_file
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.experiments.stored_runs import find_run
 from adapter_transfer.hub import hide_progress
-from adapter_transfer.sharing.encoders import backbone_of
 from adapter_transfer.sharing.references import parse_hub_adapter
+from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
-from adapter_transfer_cli.adapter_sources import RunPrefix, parse_source
-from adapter_transfer_cli.evaluate import find_run
 from adapter_transfer_cli.output import console, errors, print_json, print_table
 from adapter_transfer_cli.quantities import disk
 
@@ -93,22 +92,25 @@ def _package(
 ) -> Package:
     """Writes what is to be shared to `destination`."""
     parsed = [parse_source(text) for text in sources]
+    prefixes = [each.text for each in parsed if isinstance(each, RunPrefix)]
+    are_runs = len(prefixes) == len(parsed)
+    if are_runs and (backbone is not None or task is not None):
+        raise ConfigError("--backbone and --task are for folders; a run knows its own")
+    if not are_runs and not (len(parsed) == 1 and isinstance(parsed[0], Path)):
+        raise ConfigError("push runs of the store (several seeds of one cell), or one folder; what is on the Hub stays")
+    opened = Store.open(store, create=False) if are_runs else None
+    runs = [find_run(opened, prefix) for prefix in prefixes] if opened is not None else []
     # Packages are made and checked with torch, several seconds that `--help` does without.
     from adapter_transfer.publishing.bundle import choose_bundle
     from adapter_transfer.publishing.contents import write_package
     from adapter_transfer.sharing.inspection import inspect_package
 
-    runs = [each.text for each in parsed if isinstance(each, RunPrefix)]
-    if len(runs) == len(parsed):
-        if backbone is not None or task is not None:
-            raise ConfigError("--backbone and --task are for folders; a run knows its own")
-        opened = Store.open(store, create=False)
-        bundle = choose_bundle(opened, [find_run(opened, run) for run in runs], all_seeds=all_seeds)
+    if opened is not None:
+        bundle = choose_bundle(opened, runs, all_seeds=all_seeds)
         package = write_package(opened, bundle, destination, repo=repo, licence=licence)
-    elif len(parsed) == 1 and isinstance(parsed[0], Path):
-        package = _of_folder(parsed[0], destination, repo, licence, backbone, task)
     else:
-        raise ConfigError("push runs of the store (several seeds of one cell), or one folder; what is on the Hub stays")
+        (folder,) = (each for each in parsed if isinstance(each, Path))
+        package = _of_folder(folder, destination, repo, licence, backbone, task)
     inspect_package(destination)
     return package
 
@@ -116,16 +118,11 @@ def _package(
 def _of_folder(
     folder: Path, destination: Path, repo: str | None, licence: str | None, backbone: str | None, task: str | None
 ) -> Package:
-    from adapter_transfer.publishing.contents import repackage
-    from adapter_transfer.sharing.inspection import inspect_package
-    from adapter_transfer.sharing.reading import read_package
+    from adapter_transfer.publishing.repackaging import repackage
 
-    inspect_package(folder)
-    found = read_package(folder)
     if (folder / MANIFEST_NAME).is_file() and task is not None:
         raise ConfigError("--task is for a folder without a manifest; this one says what it was trained on")
-    declared = backbone_of(found.backbone, backbone)
-    return repackage(folder, destination, backbone=declared, task=task, repo=repo, licence=licence)
+    return repackage(folder, destination, backbone=backbone, task=task, repo=repo, licence=licence)
 
 
 def _upload(folder: Path, repo: str, public: bool, message: str | None, branch: str) -> Uploaded:

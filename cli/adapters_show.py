@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,12 +11,13 @@ from typing import Any
 import typer
 
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.experiments.stored_runs import find_run
 from adapter_transfer.sharing.package import Package
 from adapter_transfer.sharing.references import HubAdapter
+from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
-from adapter_transfer_cli.adapter_sources import RunPrefix, Source, adapters_dir, parse_source
-from adapter_transfer_cli.evaluate import find_run
 from adapter_transfer_cli.output import console, print_json, print_table, printable
 from adapter_transfer_cli.quantities import disk
 
@@ -25,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    source: Source,
+    source: options.AdapterSource,
     store: options.StoreDir = options.STORE_DEFAULT,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -34,22 +36,21 @@ def show(
     parsed = parse_source(source)
     if isinstance(parsed, RunPrefix):
         opened = Store.open(store, create=False)
+        run_id = find_run(opened, parsed.text)
         # Packages are read, checked and made with torch, several seconds that `--help` does without.
         from adapter_transfer.publishing.bundle import choose_bundle
         from adapter_transfer.publishing.contents import write_package
 
         with TemporaryDirectory() as scratch:
             folder = Path(scratch) / "package"
-            package = write_package(opened, choose_bundle(opened, [find_run(opened, parsed.text)]), folder)
+            package = write_package(opened, choose_bundle(opened, [run_id]), folder)
             told = describe_package(package, folder)
         told = {**told, "folder": None}
     else:
         folder = parsed if isinstance(parsed, Path) else pulled_folder(parsed, store)
-        from adapter_transfer.sharing.inspection import inspect_package
-        from adapter_transfer.sharing.reading import read_package
+        from adapter_transfer.sharing.opening import look_into
 
-        inspect_package(folder)
-        told = describe_package(read_package(folder), folder)
+        told = describe_package(look_into(folder), folder)
     if json:
         print_json(told)
     else:
@@ -71,10 +72,8 @@ def pulled_folder(wanted: HubAdapter, store: Path) -> Path:
         is_revision = wanted.revision in (found.asked, found.reference.revision)
         if is_revision and wanted.digest in (None, found.reference.digest):
             return found.folder
-    at = "" if store == options.STORE_DEFAULT else f" --store {store}"
-    raise ConfigError(
-        f"{wanted} is not in the store {store}. Pull it first: adapter-transfer adapters pull {wanted}{at}"
-    )
+    command = f"adapter-transfer adapters pull {shlex.quote(str(wanted))}{options.store_option(store)}"
+    raise ConfigError(f"{wanted} is not in the store {store}. Pull it first: {command}")
 
 
 def describe_package(package: Package, folder: Path) -> dict[str, Any]:
@@ -114,7 +113,9 @@ def print_package(told: Mapping[str, Any]) -> None:
             ]
             for score in told["scores"]
         ]
-        notes = () if all(score["low"] is not None for score in told["scores"]) else ("no interval below three seeds",)
+        notes = [] if all(score["low"] is not None for score in told["scores"]) else ["no interval below three seeds"]
+        if told["folder"] is not None:
+            notes.append("scores are what the package's author says of it; they were not measured here")
         headers = ["language", "metric", "score", "95 % interval", "items", "seeds", "chance"]
         print_table(headers, scores, notes=notes)
 

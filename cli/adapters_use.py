@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,14 @@ from adapter_transfer.config import parse
 from adapter_transfer.documents import append_item, read_text
 from adapter_transfer.durable import write_atomic
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.configurations import find_config
 from adapter_transfer.experiments.experiment import Experiment
-from adapter_transfer.sharing.encoders import backbone_of
+from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.sharing.references import HubAdapter
+from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
-from adapter_transfer_cli.adapter_sources import RunPrefix, Source, parse_source
 from adapter_transfer_cli.adapters_show import pulled_folder
-from adapter_transfer_cli.configs import find_config, named_after
+from adapter_transfer_cli.configs import named_after
 from adapter_transfer_cli.output import console, print_json
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def use(
-    source: Source,
+    source: options.AdapterSource,
     config: str | None = typer.Option(None, "--in", metavar="CONFIG", help="A configuration to put it into."),
     output: Path | None = typer.Option(None, "--output", "-o", help="File for the changed copy."),
     force: bool = typer.Option(False, "--force", help="Replace a file that is there."),
@@ -49,10 +51,14 @@ def use(
     parsed = parse_source(source)
     if isinstance(parsed, RunPrefix):
         raise ConfigError("a run of this store is used by its experiment; `predict` answers with it")
+    if config is not None and output is not None:
+        _require_writable(config, output, parsed, force=force)
     folder = parsed if isinstance(parsed, Path) else pulled_folder(parsed, store)
     package, fits = _checked(folder, backbone)
     reference = _reference(parsed, folder, store)
-    written = None if config is None or output is None else _write(config, output, reference, force=force)
+    written = None
+    if config is not None and output is not None and reference is not None:
+        written = _write(config, output, reference, store)
     told = {"folder": str(folder), "fits": fits, **_lines(package, reference, source, store), "written": written}
     if json:
         print_json(told)
@@ -63,15 +69,10 @@ def use(
 
 
 def _checked(folder: Path, backbone: str | None) -> tuple[Package, str]:
-    # These load torch, several seconds that `--help` does without.
-    from adapter_transfer.sharing.fit import require_fit
-    from adapter_transfer.sharing.inspection import inspect_package
-    from adapter_transfer.sharing.reading import read_package
+    # Loads torch, several seconds that `--help` does without.
+    from adapter_transfer.sharing.opening import open_package
 
-    inspect_package(folder)
-    package = read_package(folder)
-    declared = backbone_of(package.backbone, backbone)
-    require_fit(folder, package, declared, is_stated=backbone is not None)
+    package, declared = open_package(folder, backbone)
     return package, f"{declared.name} ({declared.source})"
 
 
@@ -80,7 +81,6 @@ def _reference(parsed: Path | HubAdapter, folder: Path, store: Path) -> str | No
     if isinstance(parsed, Path):
         return None
     from adapter_transfer.sharing.pull import Pulled, all_pulled
-    from adapter_transfer_cli.adapter_sources import adapters_dir
 
     found = (each for each in all_pulled(adapters_dir(store)) if isinstance(each, Pulled) and each.folder == folder)
     return str(next(found).reference)
@@ -88,25 +88,32 @@ def _reference(parsed: Path | HubAdapter, folder: Path, store: Path) -> str | No
 
 def _lines(package: Package, reference: str | None, source: str, store: Path) -> dict[str, Any]:
     name = reference or source
-    at = "" if store == options.STORE_DEFAULT else f" --store {store}"
+    in_store = "" if store == options.STORE_DEFAULT else f", store={str(store)!r}"
     quoted = f'"{reference}"' if reference and "#" in reference else reference
-    ask = "--premise '…' --question cause --choice '…' --choice '…'"
+    ask = f"--premise '…' --question cause --choice '…' --choice '…'{options.store_option(store)}"
+    answers = bool(package.compositions)
     return {
         "experiment": quoted and f"intermediates: [none, {quoted}]",
-        "predict": f"adapter-transfer predict '{name}' {ask}{at}" if package.compositions else None,
-        "python": f"from adapter_transfer import load; answers = load({name!r})" if package.compositions else None,
+        "predict": f"adapter-transfer predict {shlex.quote(name)} {ask}" if answers else None,
+        "python": f"from adapter_transfer import load; predictor = load({name!r}{in_store})" if answers else None,
     }
 
 
-def _write(config: str, output: Path, reference: str | None, *, force: bool) -> str:
-    """Writes a copy of a configuration whose intermediates have the adapter, too."""
-    if reference is None:
+def _require_writable(config: str, output: Path, parsed: Path | HubAdapter, *, force: bool) -> None:
+    """Tells what cannot be written before anything is loaded."""
+    if isinstance(parsed, Path):
         raise ConfigError("an experiment names an adapter on the Hub; push this folder first, or use it to predict")
     if output.exists() and not force:
         raise ConfigError(f"{output} is there already; give another name, or --force to replace it")
+    find_config(config)
+
+
+def _write(config: str, output: Path, reference: str, store: Path) -> str:
+    """Writes a copy of a configuration whose intermediates have the adapter, too."""
     source = find_config(config).read_text("utf-8")
     read_text(source, config)  # strictly, before it is read so that comments stay
     text = named_after(output, append_item(source, "intermediates", reference))
     parse(Experiment, read_text(text, str(output)))
     write_atomic(output, text.encode())
-    return f"{output} (run it: adapter-transfer compare {output})"
+    command = f"adapter-transfer compare {shlex.quote(str(output))}{options.store_option(store)}"
+    return f"{output} (run it: {command})"

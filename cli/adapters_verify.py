@@ -10,12 +10,12 @@ import typer
 
 from adapter_transfer.durable import MANIFEST_NAME
 from adapter_transfer.errors import AdapterTransferError, ConfigError
+from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.experiments.store import Store
-from adapter_transfer.sharing.encoders import backbone_of
+from adapter_transfer.experiments.stored_runs import find_run
+from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
-from adapter_transfer_cli.adapter_sources import RunPrefix, adapters_dir, parse_source
 from adapter_transfer_cli.adapters_show import pulled_folder
-from adapter_transfer_cli.evaluate import find_run
 from adapter_transfer_cli.output import console, errors, print_json, printable
 
 _ADAPTERS = "artifact/adapters"
@@ -60,7 +60,9 @@ def verify(
 
 def _print_line(result: dict[str, object], *, quiet: bool) -> None:
     if not result["sound"]:
-        console().print(f"{result['adapter']}: {printable(str(result['problem']))}", markup=False, soft_wrap=True)
+        # Some problems begin with the name already.
+        problem = str(result["problem"]).removeprefix(f"{result['adapter']}: ")
+        console().print(f"{result['adapter']}: {printable(problem)}", markup=False, soft_wrap=True)
     elif not quiet:
         console().print(f"{result['adapter']}: sound ({result['checked']})", markup=False, soft_wrap=True)
 
@@ -114,13 +116,8 @@ def _check_run(store: Store, run_id: str) -> str:
 
 
 def _check_folder(folder: Path, backbone: str | None) -> str:
-    from adapter_transfer.sharing.fit import require_fit
-    from adapter_transfer.sharing.inspection import inspect_package
-    from adapter_transfer.sharing.reading import read_package
+    from adapter_transfer.sharing.opening import open_package
 
-    inspect_package(folder)
-    package = read_package(folder)
-    declared = backbone_of(package.backbone, backbone)
-    require_fit(folder, package, declared, is_stated=backbone is not None)
+    _, declared = open_package(folder, backbone)
     digests = "digests, " if (folder / MANIFEST_NAME).is_file() else "no manifest, "
     return f"{digests}every value finite, every key and shape fits {declared.name} ({declared.source})"

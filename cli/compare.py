@@ -7,19 +7,19 @@ from pathlib import Path
 import typer
 
 from adapter_transfer.experiments.collected import experiment_collection, report_inputs
+from adapter_transfer.experiments.configurations import read_experiment
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.machine import MachineSettings
+from adapter_transfer.experiments.opening import existing_store
 from adapter_transfer.experiments.outcomes import run_stages
 from adapter_transfer.experiments.plan import Plan, make_plan
 from adapter_transfer.experiments.results import result_to_json
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import console, errors, print_json
 from adapter_transfer_cli.sources import keep_lock, open_sources
-from adapter_transfer_cli.stores import existing_store
 
 
 def register(app: typer.Typer) -> None:

@@ -1,14 +1,11 @@
-"""Configurations as the verbs name them, and what is said of each."""
+"""What verbs say of configurations and make of their text; `experiments.configurations` finds and reads them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from adapter_transfer.experiments.configurations import find_config, read_experiment, shipped_configs
 from adapter_transfer.sharing.references import SAFE_NAME
-
-__all__ = ["describe", "find_config", "named_after", "read_experiment", "shipped_configs"]
 
 
 def named_after(path: Path, text: str) -> str:

@@ -8,8 +8,9 @@ import typer
 
 from adapter_transfer.durable import write_atomic
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.configurations import find_config
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import find_config, named_after
+from adapter_transfer_cli.configs import named_after
 from adapter_transfer_cli.output import console
 
 

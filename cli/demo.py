@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from adapter_transfer.experiments.configurations import read_experiment
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.machine import MachineSettings, available_cores
+from adapter_transfer.experiments.opening import existing_store
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer_cli import options
 from adapter_transfer_cli.compare import run_comparison
-from adapter_transfer_cli.configs import read_experiment
-from adapter_transfer_cli.stores import existing_store
 
 _QUICK = ("name=demo-quick", "backbones=[nano]", "seeds=[1]")
 

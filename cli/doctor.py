@@ -10,9 +10,9 @@ import typer
 
 from adapter_transfer.errors import AdapterTransferError
 from adapter_transfer.experiments.machine import available_cores
+from adapter_transfer.experiments.opening import existing_store
 from adapter_transfer_cli import options
 from adapter_transfer_cli.output import console, print_json
-from adapter_transfer_cli.stores import existing_store
 
 
 def register(app: typer.Typer) -> None:

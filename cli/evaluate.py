@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.evaluation import evaluation_plan
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.results import read_results, result_to_json
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.experiments.stored_runs import find_run
 from adapter_transfer_cli import options
 from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import print_json, print_table
@@ -45,18 +45,3 @@ def evaluate(
         return
     rows = [[r.language, f"{r.accuracy:.1%}", str(r.num_items), f"{r.chance:.0%}"] for r in found]
     print_table(["language", "accuracy", "n", "chance"], rows, title=f"evaluation {plan.runs[0].spec.id[:12]}")
-
-
-def find_run(store: Store, prefix: str) -> str:
-    """The one run whose id begins with `prefix`.
-
-    Raises:
-        ConfigError: if there is none, or more than one.
-    """
-    found = [run_id for run_id in store.run_ids() if run_id.startswith(prefix)]
-    if len(found) != 1:
-        problem = "no run" if not found else f"{len(found)} runs"
-        raise ConfigError(
-            f"{problem} in {store.root} with an id that begins with {prefix!r}; `status --json` lists the ids"
-        )
-    return found[0]

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from adapter_transfer.backbones.zoo import BACKBONES
+from adapter_transfer.experiments.configurations import shipped_configs
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.task import Split, Task
 from adapter_transfer.training.recipes import RECIPES, SCALES, Recipe
 from adapter_transfer.training.settings import TrainingSettings
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import describe, shipped_configs
+from adapter_transfer_cli.configs import describe
 from adapter_transfer_cli.ls_memory import memory
 from adapter_transfer_cli.output import markdown_table, print_json, print_table
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.tasks.reading import BadRows
@@ -53,6 +55,26 @@ TokenBudget = Annotated[
         f"[default: the configuration's, else {DEFAULT_TOKEN_BUDGET}]",
     ),
 ]
+AdapterSource = Annotated[
+    str, typer.Argument(help="A run's id (or its beginning), a folder, or a name on the Hub: hub:org/name@revision.")
+]
+Trained = Annotated[str, typer.Argument(help="A run's id (or its beginning), a folder, or hub:org/name@revision.")]
+SeedOfSeveral = Annotated[
+    int | None, typer.Option("--seed", help="Which of a package with several. [default: the lowest]")
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        help="The encoder of adapters whose files do not tell it: a name (ls backbones), a folder or a Hub id.",
+    ),
+]
+EncoderPrecision = Annotated[
+    Precision | None,
+    typer.Option(
+        "--precision", help="Of the encoder's weights, for adapters of a folder or the Hub. [default: as in training]"
+    ),
+]
 CheckpointSteps = Annotated[int, typer.Option(min=1, help="Optimizer steps between two checkpoints.")]
 Trackers = Annotated[
     list[str] | None,
@@ -73,6 +95,11 @@ def require_config(config: str | None, overrides: Sequence[str] | None) -> None:
     """
     if config is None and overrides:
         raise ConfigError(SET_NEEDS_CONFIG)
+
+
+def store_option(store: Path) -> str:
+    """How a command line that is shown to people names this store; nothing for the default one."""
+    return "" if store == STORE_DEFAULT else f" --store {shlex.quote(str(store))}"
 
 
 def log_level(debug: bool) -> int:

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from adapter_transfer.experiments.configurations import read_experiment
+from adapter_transfer.experiments.opening import existing_store
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.quantities import parse_bytes, parse_rate
 from adapter_transfer_cli.sources import open_sources
-from adapter_transfer_cli.stores import existing_store
 
 Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Of the card, for example 8GiB. [default: of the card here]")

@@ -9,15 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.durable import storage_errors, temporary_path
 from adapter_transfer.errors import ConfigError, DataError
-from adapter_transfer.prediction.questions import Prediction, Question, batches, read_questions
+from adapter_transfer.prediction.questions import (
+    Prediction,
+    Question,
+    answer_record,
+    batches,
+    read_questions,
+    text_problems,
+)
 from adapter_transfer_cli import options
 from adapter_transfer_cli.output import console, errors, printable
 
@@ -59,7 +65,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    source: str = typer.Argument(help="A run's id (or its beginning), a folder, or hub:org/name@revision."),
+    source: options.Trained,
     items: str | None = typer.Argument(None, metavar="-", help="- reads JSON Lines from standard input."),
     premise: str | None = typer.Option(None, help="The text that the question is about, in any language."),
     question: str | None = typer.Option(
@@ -68,13 +74,9 @@ def predict(
     choice: list[str] | None = typer.Option(None, help="A text to choose from; give two or more."),
     file: Path | None = typer.Option(None, help="Questions in a JSON Lines file; - is standard input."),
     output: Path | None = typer.Option(None, help="Write the answers to a file, as JSON Lines."),
-    seed: int | None = typer.Option(None, help="Which of a package with several. [default: the lowest]"),
-    backbone: str | None = typer.Option(
-        None, help="The encoder of adapters whose files do not tell it: a name (ls backbones), a folder or a Hub id."
-    ),
-    precision: Precision | None = typer.Option(
-        None, help="Of the encoder's weights, for adapters of a folder or the Hub. [default: as in training]"
-    ),
+    seed: options.SeedOfSeveral = None,
+    backbone: options.Encoder = None,
+    precision: options.EncoderPrecision = None,
     store: options.StoreDir = options.STORE_DEFAULT,
     device: options.Device = "auto",
     token_budget: options.TokenBudget = options.MACHINE.token_budget,
@@ -123,7 +125,7 @@ def _asked(path: Path | None, premise: str | None, question: str | None, choice:
     """The question of the options; with a file, there is to be none.
 
     Raises:
-        ConfigError: if there is one and a file, or neither.
+        ConfigError: if there is one and a file, or neither, or it can be asked of no model.
     """
     given = [name for name, value in (("premise", premise), ("question", question), ("choice", choice)) if value]
     if path is not None and given:
@@ -132,7 +134,10 @@ def _asked(path: Path | None, premise: str | None, question: str | None, choice:
         raise ConfigError(
             "there is nothing to choose from: give --premise, --question and two or more --choice, or --file FILE"
         )
-    return Question(premise or "", question or "", tuple(choice or ()))
+    asked = Question(premise or "", question or "", tuple(choice or ()))
+    if path is None and (problems := text_problems(asked)):
+        raise ConfigError(problems)
+    return asked
 
 
 def _require_other_file(path: Path | None, output: Path | None) -> None:
@@ -211,20 +216,10 @@ def _write_json(question: Question, prediction: Prediction) -> None:
 
 
 def _write_line(lines: IO[str], question: Question, prediction: Prediction) -> None:
-    value = _as_json(question, prediction)
+    value = answer_record(question, prediction)
     line = json.dumps(value, ensure_ascii=False)
     # JSON leaves signs as they are that act on a terminal, and half characters that no file can hold.
     lines.write((line if line.isprintable() else json.dumps(value)) + "\n")
-
-
-def _as_json(question: Question, prediction: Prediction) -> dict[str, Any]:
-    return {
-        "id": prediction.id or None,
-        "choice": prediction.choice,
-        "text": prediction.text,
-        "probabilities": list(prediction.probabilities),
-        "fields": dict(question.fields),
-    }
 
 
 def _print_answer(question: Question, prediction: Prediction) -> None:

@@ -15,15 +15,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from adapter_transfer.backbones.named import named_backbone
 from adapter_transfer.backbones.zoo import Backbone
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.configurations import read_experiment
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
+from adapter_transfer.experiments.opening import existing_store
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, errors, print_json
 from adapter_transfer_cli.quantities import disk, duration
 from adapter_transfer_cli.sources import keep_lock, open_sources
-from adapter_transfer_cli.stores import existing_store
 
 if TYPE_CHECKING:
     from adapter_transfer.backbones.copy_plans import CopyPlan

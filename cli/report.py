@@ -16,12 +16,12 @@ from adapter_transfer.durable import make_folders, write_atomic
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.collected import experiment_collection, report_inputs, store_inputs
 from adapter_transfer.experiments.collection import collect
+from adapter_transfer.experiments.configurations import read_experiment, shipped_configs
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.results import read_records
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import read_experiment, shipped_configs
 from adapter_transfer_cli.output import console, print_json
 from adapter_transfer_cli.sources import open_sources
 

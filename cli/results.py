@@ -10,16 +10,16 @@ import typer
 from adapter_transfer.analysis.degenerate import degenerate_reason
 from adapter_transfer.analysis.summaries import TRAINING_LANGUAGE, count
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.configurations import read_experiment
 from adapter_transfer.experiments.filters import chosen_results
+from adapter_transfer.experiments.opening import existing_store
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.results import Result, read_results, without_repeats
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import errors, print_json, print_table
 from adapter_transfer_cli.result_rows import NUMERIC, By, Row, cell_rows, column_order, in_order, run_rows
 from adapter_transfer_cli.sources import open_sources
-from adapter_transfer_cli.stores import existing_store
 
 
 def register(app: typer.Typer) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import typer
 
-from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.serving.loopback import DEFAULT_PORT, listen, require_installed
 from adapter_transfer_cli import options
-from adapter_transfer_cli.output import console, errors, print_json
+from adapter_transfer_cli.output import console, errors, print_json, printable
 
 EXAMPLE = """Example: adapter-transfer serve 1f0c3a --port 7860
 
@@ -24,15 +23,11 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    source: str = typer.Argument(help="A run's id (or its beginning), a folder, or hub:org/name@revision."),
+    source: options.Trained,
     port: int = typer.Option(DEFAULT_PORT, min=0, max=65535, help="Of the page; 0 takes any that is free."),
-    seed: int | None = typer.Option(None, help="Which of a package with several. [default: the lowest]"),
-    backbone: str | None = typer.Option(
-        None, help="The encoder of adapters whose files do not tell it: a name (ls backbones), a folder or a Hub id."
-    ),
-    precision: Precision | None = typer.Option(
-        None, help="Of the encoder's weights, for adapters of a folder or the Hub. [default: as in training]"
-    ),
+    seed: options.SeedOfSeveral = None,
+    backbone: options.Encoder = None,
+    precision: options.EncoderPrecision = None,
     store: options.StoreDir = options.STORE_DEFAULT,
     device: options.Device = "auto",
     token_budget: options.TokenBudget = options.MACHINE.token_budget,
@@ -63,7 +58,7 @@ def serve(
         )
         service = Service(predictor, known_scores(predictor, source, Path(store)))
         if not quiet:
-            errors().print(predictor.description, markup=False, soft_wrap=True, style="dim")
+            errors().print(printable(predictor.description), markup=False, soft_wrap=True, style="dim")
 
         def tell(address: str) -> None:
             if json:

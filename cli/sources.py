@@ -48,9 +48,11 @@ def open_sources(
 
 
 def _pull(store_dir: Path, quiet: bool, wanted: HubAdapter) -> PulledPackage:
-    if not quiet:
-        errors().print(f"{wanted}: looked at, and pulled where it is not here", markup=False, style="dim")
-    return pull_into(store_dir, wanted)
+    def tell() -> None:
+        if not quiet:
+            errors().print(f"{wanted}: fetching it from the Hub", markup=False, soft_wrap=True, style="dim")
+
+    return pull_into(store_dir, wanted, tell)
 
 
 def example_cache(store_dir: Path, *, quiet: bool = False) -> ExampleCache:

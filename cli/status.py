@@ -9,11 +9,11 @@ from typing import Any
 import typer
 
 from adapter_transfer.experiments.collected import run_records
+from adapter_transfer.experiments.configurations import read_experiment
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.results import RecordStatus, RunRecord, read_runs
 from adapter_transfer.experiments.store import Store
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, print_json, print_table
 from adapter_transfer_cli.sources import open_sources
 

@@ -8,16 +8,16 @@ from typing import Any
 import typer
 
 from adapter_transfer.experiments.adopted import Adopted
+from adapter_transfer.experiments.configurations import read_experiment
 from adapter_transfer.experiments.machine import MachineSettings
+from adapter_transfer.experiments.opening import existing_store
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.training.settings import Phase
 from adapter_transfer_cli import options
 from adapter_transfer_cli.choice import RunChoice, chosen_plan
-from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.execution import run_plan
 from adapter_transfer_cli.output import console, print_json
 from adapter_transfer_cli.sources import keep_lock, open_sources
-from adapter_transfer_cli.stores import existing_store
 
 
 def register(app: typer.Typer) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from adapter_transfer.experiments.configurations import read_experiment
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer_cli import options
-from adapter_transfer_cli.configs import read_experiment
 from adapter_transfer_cli.output import console, print_json
 from adapter_transfer_cli.progress import cell_title, print_notes
 from adapter_transfer_cli.sources import open_sources

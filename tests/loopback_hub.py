@@ -111,6 +111,15 @@ class LoopbackHub:
         with self._lock:
             return self.store.commit(kind, repo, files, ref)
 
+    def files(self, repo: str, ref: str = "main") -> dict[str, bytes]:
+        """Path → bytes of the files of a model's repository."""
+        repository = self.store.repositories["model", repo]
+        return {name: blob.content for name, blob in repository.commits[repository.refs[ref]].items()}
+
+    def sent(self) -> list[str]:
+        """Paths to which files were sent."""
+        return [path for method, path in self.requests if method == "PUT"]
+
     def gate(self, kind: Kind, repo: str) -> None:
         """It can be looked up, but its files are for those who accepted a licence: 401 without token, 403 with one."""
         self.store.repositories[kind, repo].is_gated = True

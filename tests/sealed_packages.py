@@ -6,9 +6,11 @@ They are whole and pass every look at them; that they suit a backbone is not cla
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from loopback_hub import LoopbackHub
 from safetensors.numpy import save_file
 
 from adapter_transfer import durable
@@ -80,6 +82,16 @@ def write_sealed_package(
     package = Package.model_validate_json(json.dumps(content))
     durable.seal(folder, exclude=(CARD, ".gitattributes"), package=package.model_dump(mode="json"))
     return folder
+
+
+def names_below(folder: Path) -> list[str]:
+    """Paths of every file and folder below a folder; none where it is not there."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) if folder.exists() else []
+
+
+def publish(hub: LoopbackHub, repo: str, folder: Path, more: Mapping[str, bytes] | None = None) -> str:
+    """Puts the files of a folder, and more, on the Hub as they are, whoever made them; returns the commit."""
+    return hub.store.commit("model", repo, {**contents(folder), **(more or {})}, "main")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -94,6 +94,12 @@ def test_faults_are_told_with_their_line(task, data_dir):
     assert "winogrande/train_xl.jsonl:10" in str(raised.value)
 
 
+def test_a_question_of_ones_own_becomes_the_rows_of_an_item(task, data_dir):
+    first = load_examples(task, "train", "en", data_dir=data_dir).examples[0]
+    (sentence, _), *_ = first.rows
+    assert task.asking.rows(sentence, "", [choice for _, choice in first.rows]) == first.rows
+
+
 def test_it_trains_and_transfers(task, data_dir, tmp_path):
     config, store = tmp_path / "added.yaml", tmp_path / "runs"
     config.write_text(EXPERIMENT)

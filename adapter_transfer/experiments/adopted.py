@@ -44,7 +44,7 @@ class Adopted:
         seed: that it was trained with; None where nobody says.
         precision: of the backbone that it was trained on; None where nobody says.
         is_converted: made of a pickle on this machine; the package is named by its digest, too.
-        is_data_known: the package says what it was trained on.
+        is_data_known: the package says all that it was trained on.
     """
 
     repo: str

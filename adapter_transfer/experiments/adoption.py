@@ -103,7 +103,7 @@ class Adoptions:
             seed=shared.seed,
             precision=package.precision,
             is_converted=wanted.digest is not None,
-            is_data_known=bool(shared.data),
+            is_data_known=bool(shared.data) and shared.is_data_complete,
         )
 
     def max_length(self, intermediate: str) -> int | None:

@@ -134,13 +134,13 @@ def _adopted(adoptions: Iterable[RunSpec]) -> Iterator[str]:
     """What is not known of adapters that were pulled, or is less than of those that are trained here."""
     seeds: dict[str, dict[str, dict[int, None]]] = defaultdict(lambda: defaultdict(dict))
     unknown: dict[str, None] = {}
+    told: dict[str, None] = {}
     precisions: dict[tuple[str, str, str], None] = {}
     for spec in adoptions:
         adopted = spec.adopted
         assert adopted is not None
         seeds[spec.intermediate][adopted.digest][spec.seed] = None
-        if not adopted.is_data_known:
-            unknown[spec.intermediate] = None
+        (told if adopted.is_data_known else unknown)[spec.intermediate] = None
         if adopted.precision not in (None, spec.precision):
             precisions[spec.intermediate, str(adopted.precision), spec.precision] = None
     for name, trainings in seeds.items():
@@ -152,8 +152,13 @@ def _adopted(adoptions: Iterable[RunSpec]) -> Iterator[str]:
                 )
     for name in unknown:
         yield (
-            f"{name}: what it was trained on is not known, so that a leak cannot be excluded: evaluated items may have "
-            "been among it."
+            f"{name}: what it was trained on is not known, or not all of it, so that a leak cannot be excluded: "
+            "evaluated items may have been among it."
+        )
+    for name in (name for name in told if name not in unknown):
+        yield (
+            f"{name}: what it was trained on is what its author says. Going by that, no evaluated item is among it, "
+            "which cannot be checked here."
         )
     for name, was, now in precisions:
         yield f"{name}: was trained on a backbone in {was}, and stands on one in {now} here."

@@ -21,6 +21,7 @@ from adapter_transfer.errors import DataError
 from adapter_transfer.methods import fusion, weights
 from adapter_transfer.methods.attach import adapter_state, with_flexible_heads
 from adapter_transfer.methods.catalog import Method
+from adapter_transfer.methods.tensor_names import without_name
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 """Name of a tensor, `*` in place of the adapter's or the head's name → its shape."""
@@ -73,7 +74,7 @@ def adapter_blueprint(model: Any, method: Method, settings: Mapping[str, Any]) -
     _add(model, method, settings, _NAME)
     try:
         state = adapter_state(model, _NAME)
-        shapes = {weights.without_name(key, _NAME): tuple(tensor.shape) for key, tensor in state.items()}
+        shapes = {without_name(key, _NAME): tuple(tensor.shape) for key, tensor in state.items()}
         return AdapterBlueprint(shapes, model.adapters_config.get(_NAME).to_dict())
     finally:
         model.delete_adapter(_NAME)
@@ -120,6 +121,8 @@ def fusion_shapes(model: Any, method: Method, settings: Mapping[str, Any], folde
     names = fusion.fused_names(folder)
     if len(set(names)) < len(names):
         raise DataError("it fuses an adapter with itself")
+    if taken := sorted(weights.TAKEN_NAMES.intersection(names)):
+        raise DataError(f"it fuses an adapter called {taken[0]!r}, which torch's containers have for something else")
     joined = ",".join(names)
     try:
         for name in names:

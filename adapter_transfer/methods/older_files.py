@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adapter_transfer.errors import DataError
+from adapter_transfer.methods.tensor_names import CONTAINERS
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,7 @@ _FIRST_NAMES = {
 _WITHOUT_EFFECT = {"attention_type", "new_attention_norm"}
 # Nested settings of an invertible adapter, which became two plain ones.
 _NESTED = "invertible_adapter"
-# The containers in which the library keeps modules by adapter name.
-_CONTAINER = re.compile(r"\w*adapters|loras|refts|prefix_tunings|prefix_gates|prompt_tunings|shared_parameters")
+_CONTAINER = re.compile(CONTAINERS)
 _INVERTIBLE = "invertible_adapters"
 _OF_A_CLASS = re.compile(r"(\w+?)(?:ModelWithHeads|AdapterModel|For[A-Z]\w*)")
 _DESCRIPTION = {"model_type": str, "model_name": str, "model_class": str, "hidden_size": int}

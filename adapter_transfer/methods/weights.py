@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,16 @@ from safetensors.torch import load_file, save_file
 
 from adapter_transfer.errors import DataError
 from adapter_transfer.methods.recognition import differing_fields
+from adapter_transfer.methods.tensor_names import model_names, without_name
 
 _ADAPTER_FILES = ("adapter_config.json", "adapter.safetensors")
 _HEAD_FILES = ("head_config.json", "model_head.safetensors")
 FUSION_FILES = ("adapter_fusion_config.json", "model_adapter_fusion.safetensors")
 _FUSION = "adapter_fusion_layer"
-# The containers in which the library keeps modules by adapter name.
-_CONTAINERS = r"\w*adapters|loras|refts|prefix_tunings|prefix_gates|prompt_tunings|shared_parameters"
 # Of one task, of a mixture (mnli+squad1) or of fused adapters (a,b).
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+,-]{0,254}")
+TAKEN_NAMES = frozenset((*dir(torch.nn.ModuleDict()), *dir(torch.nn.ParameterDict())))
+"""No adapter can have these: the library keeps adapters as modules under their names, beside torch's own methods."""
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -133,26 +134,6 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: damaged ({error})") from None
-
-
-def without_name(key: str, name: str) -> str:
-    """The library's name of a tensor with `*` in place of its adapter's name."""
-    return re.sub(rf"\.({_CONTAINERS})\.{re.escape(name)}\.", r".\1.*.", key)
-
-
-def model_names(saved: Iterable[str], saved_name: str, own: Iterable[str]) -> dict[str, str]:
-    """What the tensors of a file are called in a model with heads, `*` in place of the adapter's name.
-
-    An adapter that was trained on an encoder alone lacks the encoder's place in such a model ("roberta.").
-
-    Args:
-        saved: names in the file.
-        own: names of an adapter on the model.
-    """
-    saved = list(saved)
-    place = next(iter(own), "").partition(".")[0] + "."
-    missing = "" if any(key.startswith(place) for key in saved) else place
-    return {key: without_name(missing + key, saved_name) for key in saved}
 
 
 def _copy(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> None:

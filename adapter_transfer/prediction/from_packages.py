@@ -15,11 +15,8 @@ from adapter_transfer.methods.attach import AdapterPart, Assembly, assemble, wit
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.composition import ResolvedComposition
 from adapter_transfer.prediction.predictor import Identity, Predictor, make_scoring, require_choices
-from adapter_transfer.sharing.encoders import backbone_of
-from adapter_transfer.sharing.fit import require_fit
-from adapter_transfer.sharing.inspection import inspect_package
+from adapter_transfer.sharing.opening import open_package
 from adapter_transfer.sharing.package import HEAD_FILES, Package, SharedComposition
-from adapter_transfer.sharing.reading import read_package
 from adapter_transfer.tasks.asking import Asking
 from adapter_transfer.tasks.catalog import TASKS
 from adapter_transfer.tasks.choice_formats import MultipleChoice
@@ -71,10 +68,7 @@ def load_package(
         HubError: if its backbone has to be fetched and cannot.
         DeviceError: if the device or the precision cannot be had.
     """
-    inspect_package(folder)
-    package = read_package(folder)
-    backbone = backbone_of(package.backbone, choice.backbone)
-    require_fit(folder, package, backbone, is_stated=choice.backbone is not None)
+    package, backbone = open_package(folder, choice.backbone)
     composition, notes = _chosen(package, choice.seed)
     task = package.target or package.adapter(composition.adapters[-1]).task
     format, asking = _asked(folder / composition.head, task)

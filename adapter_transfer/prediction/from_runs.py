@@ -15,6 +15,7 @@ from adapter_transfer.errors import ConfigError, DataError, StoreError
 from adapter_transfer.experiments.assemblies import body_source, evaluated_role, evaluation_assembly
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.experiments.stored_runs import read_spec
 from adapter_transfer.methods.attach import assemble, with_flexible_heads
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.prediction.predictor import Identity, Predictor, make_scoring, require_choices
@@ -23,21 +24,6 @@ from adapter_transfer.tasks.mixtures import is_mixture
 from adapter_transfer.training.settings import DeviceRequest
 
 SHOWN_ID = 12
-
-
-def find_run(store: Store, prefix: str) -> str:
-    """The one run whose id begins with `prefix`.
-
-    Raises:
-        ConfigError: if there is none, or more than one.
-    """
-    found = [run_id for run_id in store.run_ids() if run_id.startswith(prefix)]
-    if len(found) != 1:
-        what = "no run" if not found else f"{len(found)} runs"
-        raise ConfigError(
-            f"{what} in {store.root} with an id that begins with {prefix!r}; `status --json` lists the ids"
-        )
-    return found[0]
 
 
 def load_run(
@@ -101,7 +87,7 @@ def load_run(
 
 def _answering_spec(store: Store, run_id: str) -> RunSpec:
     """The evaluation, on no items at all, of what a run trained or evaluated."""
-    spec = _spec_of(store, run_id)
+    spec = read_spec(store, run_id)
     if spec.phase != "evaluation":
         _require_usable(store, run_id, spec)
         return _evaluation_of(spec)
@@ -109,7 +95,7 @@ def _answering_spec(store: Store, run_id: str) -> RunSpec:
     if answering not in spec.parents:
         raise StoreError(f"evaluation {run_id} names no {answering} run. Give the id of the run that was evaluated.")
     trained_id = spec.parents[answering]
-    _require_usable(store, trained_id, _spec_of(store, trained_id))
+    _require_usable(store, trained_id, read_spec(store, trained_id))
     return spec
 
 
@@ -138,17 +124,6 @@ def _require_usable(store: Store, run_id: str, trained: RunSpec) -> None:
             f"run {run_id} was trained by another version of this program, which computes otherwise; "
             "train it again with this one, or predict with that one"
         )
-
-
-def _spec_of(store: Store, run_id: str) -> RunSpec:
-    stored = store.read(run_id)
-    try:
-        return RunSpec.from_description(stored.run["description"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{stored.path / 'run.json'} describes the run in a way that this version cannot read "
-            f"({type(error).__name__}: {error})"
-        ) from None
 
 
 def _no_texts(run_id: str) -> Iterable[str]:

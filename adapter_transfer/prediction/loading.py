@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 
 from adapter_transfer.backbones.zoo import Precision
 from adapter_transfer.durable import MANIFEST_NAME
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.experiments.stored_runs import find_run
 from adapter_transfer.prediction.from_packages import PackageChoice, load_package
-from adapter_transfer.prediction.from_runs import find_run, load_run
+from adapter_transfer.prediction.from_runs import load_run
 from adapter_transfer.prediction.predictor import Predictor
 from adapter_transfer.sharing.pull import PACKAGE_DIR, pull
-from adapter_transfer.sharing.references import PREFIX, is_hub_adapter, parse_hub_adapter
+from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer.training.settings import DeviceRequest
 
 DEFAULT_STORE = Path("runs")
-ADAPTERS_DIR = "adapters"
-"""In a store, where adapters from the Hub are kept."""
-
-_RUN_ID = re.compile(r"[0-9a-f]{1,64}")
-_PLAIN_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[^\s#]+(#[0-9a-f]{64})?)?", re.ASCII)
 
 
 def load(
@@ -58,25 +53,23 @@ def load(
         DeviceError: if the device or the precision cannot be had.
     """
     store = Path(store)
-    hub_name = _hub_name(source)
-    if hub_name is not None:
-        wanted = parse_hub_adapter(hub_name)
-        Store.open(store)  # before anything lies in its folder
-        pulled = pull(wanted, store / ADAPTERS_DIR)
-        folder, name = pulled.folder, str(pulled.reference)
-    elif isinstance(source, Path) or _is_folder(source):
-        folder = Path(os.path.expanduser(source))
-        _require_package(folder)
-        name = folder.resolve().name
+    named = parse_source(source)
+    if isinstance(named, RunPrefix):
+        return _load_run(named, store, seed, backbone, device, precision, token_budget)
+    if isinstance(named, Path):
+        _require_package(named)
+        folder, name = named, named.resolve().name
     else:
-        return _load_run(source, store, seed, backbone, device, precision, token_budget)
+        Store.open(store)  # before anything lies in its folder
+        pulled = pull(named, adapters_dir(store))
+        folder, name = pulled.folder, str(pulled.reference)
     choice = PackageChoice(seed, backbone, precision)
     prepared_dir = store / "cache" / "backbones"
     return load_package(folder, name, choice, device=device, token_budget=token_budget, prepared_dir=prepared_dir)
 
 
 def _load_run(
-    source: str,
+    named: RunPrefix,
     store: Path,
     seed: int | None,
     backbone: str | None,
@@ -84,13 +77,8 @@ def _load_run(
     precision: Precision | None,
     token_budget: int | None,
 ) -> Predictor:
-    if not _RUN_ID.fullmatch(source):
-        raise ConfigError(
-            f"{source[:100]!r} is neither the id of a run (or its beginning, digits of 0-9 and a-f), nor a folder that "
-            "is there (./my-adapter), nor a name on the Hub (hub:organisation/name@revision)"
-        )
     opened = Store.open(store, create=False)
-    predictor = load_run(opened, find_run(opened, source), device=device, token_budget=token_budget)
+    predictor = load_run(opened, find_run(opened, named.text), device=device, token_budget=token_budget)
     own = {"seed": predictor.seed, "precision": predictor.precision}
     asked = {"seed": seed, "precision": precision}
     problems = [
@@ -105,33 +93,12 @@ def _load_run(
     return predictor
 
 
-def _hub_name(source: str | Path) -> str | None:
-    """The source as a name on the Hub, where it is meant as one; `org/name` is, where no such folder is."""
-    if isinstance(source, Path):
-        return None
-    if is_hub_adapter(source):
-        return source
-    return f"{PREFIX}{source}" if _PLAIN_HUB_NAME.fullmatch(source) and not os.path.exists(source) else None
-
-
-def _is_folder(source: str) -> bool:
-    """Whether a text is meant as a folder: by how it begins, or because it is there (which wins over a run)."""
-    is_written_so = source in (".", "..") or source.startswith(("./", "../", "/", "~/"))
-    # Not pathlib, whose path of no text is the folder we are in, and of too long a text an error.
-    return is_written_so or os.path.isdir(source)
-
-
 def _require_package(folder: Path) -> None:
     """Tells what a folder is that is no package, where that can be guessed.
 
     Raises:
-        ConfigError: if there is no such folder, or it is a run's or of an adapter that was pulled.
+        ConfigError: if it is a run's or of an adapter that was pulled.
     """
-    if not os.path.isdir(folder):
-        what = "is a file" if os.path.exists(folder) else "is not there"
-        raise ConfigError(
-            f"{str(folder)[:200]!r} {what}. Give a folder of adapters, a run's id or hub:organisation/name."
-        )
     if (folder / "run.json").is_file():
         raise ConfigError(f"{str(folder)!r} is the folder of a run: give its id, {folder.resolve().name}, and --store.")
     if (folder / PACKAGE_DIR / "adapter_config.json").is_file() or (folder / PACKAGE_DIR / MANIFEST_NAME).is_file():

@@ -15,7 +15,7 @@ import torch
 
 from adapter_transfer.backbones.precision import compute_dtype
 from adapter_transfer.backbones.zoo import Precision
-from adapter_transfer.errors import ConfigError, DeviceError
+from adapter_transfer.errors import ConfigError, DataError, DeviceError
 from adapter_transfer.prediction.questions import Prediction, Question, batches, text_problems
 from adapter_transfer.tasks.asking import Asking
 from adapter_transfer.tasks.catalog import TASKS
@@ -138,6 +138,9 @@ class Predictor:
         self._model, self._head, self._tokenizer, self._scoring = model, head, tokenizer, scoring
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"<Predictor {self.description}>"
+
     @property
     def name(self) -> str:
         return self.identity.name
@@ -209,6 +212,7 @@ class Predictor:
 
         Raises:
             ConfigError: with everything that is wrong with the questions; none is answered then.
+            DataError: if the weights overflow, so that there is no answer.
         """
         self._require_sound(questions)
         if not questions:
@@ -219,6 +223,12 @@ class Predictor:
                 told = f"{encoded.num_truncated} of {len(encoded.row_lengths)} choices with their texts"
                 logger.warning("%s are longer than %d tokens and were cut, as in training", told, self.max_length)
             logits = self._logits(encoded, on_progress)
+        if not np.isfinite(logits).all():
+            # Every weight is finite, and large ones can overflow all the same; the first choice would win each time.
+            raise DataError(
+                f"{self.name} answers with values that are no finite numbers: its weights overflow in "
+                f"{self.precision}. It is damaged, or was made to mislead; do not use it."
+            )
         bounds = encoded.first_rows
         pairs = zip(questions, bounds[:-1], bounds[1:], strict=True)
         return [_prediction(question, logits[first:behind]) for question, first, behind in pairs]

@@ -14,6 +14,8 @@ MAX_LINE_BYTES = 2**20
 MAX_CHOICES = 64
 MIN_CHOICES = 2
 _SHOWN_PROBLEMS = 20
+_FEW_PROBLEMS = 3
+"""That are told one by one even where no line is right."""
 _CHOICE = "choice"
 
 
@@ -65,6 +67,17 @@ class Prediction:
         return self.probabilities[self.choice]
 
 
+def answer_record(question: Question, prediction: Prediction) -> dict[str, Any]:
+    """An answer for machines, as `predict --json` writes it and the endpoint of `serve` sends it."""
+    return {
+        "id": prediction.id or None,
+        "choice": prediction.choice,
+        "text": prediction.text,
+        "probabilities": list(prediction.probabilities),
+        "fields": dict(question.fields),
+    }
+
+
 def question_from_fields(fields: Mapping[str, Any]) -> Question:
     """The question that XCOPA's fields (`premise`, `question`, `choice1`, `choice2`, …) or `choices` as a list hold.
 
@@ -92,7 +105,8 @@ def text_problems(question: Question) -> list[str]:
     """What is wrong with a question whatever the task is: too few choices, empty ones, or what is no text."""
     found = []
     if not MIN_CHOICES <= len(question.choices) <= MAX_CHOICES:
-        found.append(f"{len(question.choices)} choices; there have to be {MIN_CHOICES} to {MAX_CHOICES}")
+        num = len(question.choices)
+        found.append(f"{num} choice{'s' * (num != 1)}; there have to be {MIN_CHOICES} to {MAX_CHOICES}")
     empty = [str(number) for number, choice in enumerate(question.choices, start=1) if not choice.strip()]
     if empty:
         found.append(f"choice {', '.join(empty)} is empty")
@@ -120,7 +134,7 @@ def read_questions(
         QuestionError: with every line that is wrong.
     """
     problems: list[str] = []
-    num_problems = 0
+    num_problems = num_questions = 0
     for number, line in _numbered(lines):
         try:
             question = _parse(line, number)
@@ -131,8 +145,14 @@ def read_questions(
             if len(problems) < _SHOWN_PROBLEMS:
                 problems.append(f"{name}:{number}: {'; '.join(error.problems)}")
             continue
+        num_questions += question is not None
         if question is not None and not num_problems:
             yield question
+    if num_problems > _FEW_PROBLEMS and not num_questions:
+        raise QuestionError(
+            f"{name}: none of its {num_problems} lines is a question that can be asked. Give JSON Lines: one object a "
+            f"line, with premise, question, choice1 and choice2, or choices as a list. The first: {problems[0]}"
+        )
     if num_problems:
         more = num_problems - len(problems)
         told = [*problems, *([f"… and {more} more lines"] if more else [])]
@@ -178,18 +198,28 @@ def _parse(line: bytes | None, number: int) -> Question | None:
         raise ConfigError(f"not UTF-8 at byte {error.start + 1} of the line") from None
     if not text:
         return None
-    try:
-        fields = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"not JSON ({error.msg}, column {error.colno})") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"not JSON that can be used ({error})") from None
+    fields = parse_json(text)
     if not isinstance(fields, dict):
         raise ConfigError("expected a JSON object with premise, question, choice1 and choice2")
     question = question_from_fields(fields)
     if question.id:
         return question
     return Question(question.premise, question.question, question.choices, str(number), question.label, question.fields)
+
+
+def parse_json(text: str) -> Any:
+    """The JSON value in a text; no object has a key twice, and every number is one.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}, " if "\n" in text else ""
+        raise ConfigError(f"not JSON ({error.msg}, {line}column {error.colno})") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"not JSON that can be used ({error})") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

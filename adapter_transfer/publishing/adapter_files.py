@@ -14,13 +14,12 @@ from typing import Any
 
 from adapter_transfer.durable import parse_json, storage_errors
 from adapter_transfer.errors import DataError
+from adapter_transfer.methods.tensor_names import CONTAINERS
 from adapter_transfer.sharing.package import ADAPTER_FILES, HEAD_FILES
 from adapter_transfer.sharing.references import is_safe_name
 
 _ALIGNMENT = 8
 """Of a header's length, as the safetensors library pads it."""
-# What keeps modules by the names of adapters or heads (as in `methods.weights`).
-_CONTAINERS = r"\w*adapters|loras|refts|prefix_tunings|prefix_gates|prompt_tunings|shared_parameters|heads"
 
 
 def safe_name(name: str, taken: Collection[str] = ()) -> str:
@@ -58,7 +57,11 @@ def copy_adapter(source: Path, destination: Path, *, name: str | None = None, mo
 def copy_pair(
     source: Path, destination: Path, files: tuple[str, str], *, name: str | None = None, model_name: str
 ) -> None:
-    """Copies a configuration and the weights that it is of; arguments and errors as of `copy_adapter`."""
+    """Copies a configuration and the weights that it is of; arguments as of `copy_adapter`.
+
+    Raises:
+        StoreError, DataError: as `copy_adapter`.
+    """
     config_name, weights_name = files
     with storage_errors("copy", source):
         config = parse_json((source / config_name).read_bytes(), source / config_name)
@@ -91,4 +94,4 @@ def _renamed(data: bytes, old: str, new: str, path: Path) -> bytes:
 
 
 def _with_name(key: str, old: str, new: str) -> str:
-    return re.sub(rf"(^|\.)({_CONTAINERS})\.{re.escape(old)}\.", rf"\1\2.{new}.", key, count=1)
+    return re.sub(rf"(^|\.)({CONTAINERS}|heads)\.{re.escape(old)}\.", rf"\1\2.{new}.", key, count=1)

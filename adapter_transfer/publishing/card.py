@@ -68,6 +68,7 @@ def write_card(
         with_us=Written(snippets.with_us(place, worked)) if worked is not None and can_be_asked else None,
         experiment=Written(snippets.in_experiment(place)) if is_lone and place.repo is not None else None,
         data=list(_data(package)),
+        has_unknown_data=not all(adapter.is_data_complete for adapter in package.adapters),
         notes=notes,
         parameters=_parameters(package),
         validation=_validation(package),

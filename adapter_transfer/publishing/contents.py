@@ -6,21 +6,21 @@ The same runs give the same bytes, whenever and wherever it is written: no time,
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from adapter_transfer.experiments.data import SplitRef, data_notes
+from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.methods.attach import adapter_dir
 from adapter_transfer.methods.composition import COMPOSITIONS
 from adapter_transfer.publishing.adapter_files import copy_adapter, safe_name
 from adapter_transfer.publishing.bundle import Bundle, Seed, SharedRun
 from adapter_transfer.publishing.describing import describe_backbone, require_licence
-from adapter_transfer.publishing.repackaging import repackage
 from adapter_transfer.publishing.scores import score_runs
 from adapter_transfer.publishing.staging import write_staged
+from adapter_transfer.publishing.training_data import SeenData, seen_before_and_by, seen_by
 from adapter_transfer.sharing.package import (
     ROOT,
     Package,
@@ -28,10 +28,7 @@ from adapter_transfer.sharing.package import (
     SharedAdapter,
     SharedBackbone,
     SharedComposition,
-    SharedData,
 )
-
-__all__ = ["repackage", "without_folders", "write_package"]
 
 _ARTIFACT = "artifact"
 
@@ -69,7 +66,8 @@ def write_package(
 
     def fill(folder: Path) -> tuple[Package, tuple[str, ...]]:
         backbone = describe_backbone(spec.declaration, spec.backbone_digest)
-        written = [_write_seed(seed, folder, bundle, backbone) for seed in bundle.seeds]
+        refs: dict[SplitRef, None] = {}
+        written = [_write_seed(store, seed, folder, bundle, backbone, refs) for seed in bundle.seeds]
         package = Package(
             backbone=backbone,
             precision=spec.precision,
@@ -85,16 +83,15 @@ def write_package(
             versions=_versions(runs),
             licence=licence,
         )
-        read = dict.fromkeys([*(ref for run in runs for ref in run.spec.data), *scored.items])
-        return package, data_notes(read)
+        return package, data_notes(dict.fromkeys([*refs, *scored.items]))
 
     return write_staged(destination, fill, backbone=spec.declaration, repo=repo, environment=environment)
 
 
 def _write_seed(
-    seed: Seed, folder: Path, bundle: Bundle, backbone: SharedBackbone
+    store: Store, seed: Seed, folder: Path, bundle: Bundle, backbone: SharedBackbone, refs: dict[SplitRef, None]
 ) -> tuple[list[SharedAdapter], SharedComposition | None]:
-    """Copies what one seed shares, lowest adapter first, and says what it is."""
+    """Copies what one seed shares, lowest adapter first, and says what it is; notes in `refs` what runs read for it."""
     spec = seed.run.spec
     composition = COMPOSITIONS[spec.composition]
     parts: list[tuple[str, str, Role, SharedRun]] = []
@@ -113,7 +110,11 @@ def _write_seed(
             model_name=backbone.repo or backbone.name,
         )
         parents = tuple(adapter.path for adapter in adapters)
-        adapters.append(_describe(run, task, role, path=path, name=name, has_head=has_head, parents=parents))
+        # A sequential target goes on in the weights of its intermediate; in `stack-tuned` the lower adapter goes on.
+        goes_on = saved == spec.lower_name if composition.trains_lower else _goes_on(spec)
+        seen = seen_before_and_by(store, seed.intermediate, run.spec) if goes_on else seen_by(run.spec)
+        refs.update(dict.fromkeys(seen.refs))
+        adapters.append(_describe(run, task, role, seen, path=path, name=name, has_head=has_head, parents=parents))
     answering = adapters[-1]
     if not answering.has_head:
         return adapters, None
@@ -122,8 +123,21 @@ def _write_seed(
     return adapters, SharedComposition(adapters=paths, combines=combines, head=answering.path, seed=spec.seed)
 
 
+def _goes_on(spec: RunSpec) -> bool:
+    """Whether a run's adapter started from an intermediate's weights."""
+    return "intermediate" in spec.parents and not COMPOSITIONS[spec.composition].keeps_lower
+
+
 def _describe(
-    run: SharedRun, task: str, role: Role, *, path: str, name: str, has_head: bool, parents: tuple[str, ...]
+    run: SharedRun,
+    task: str,
+    role: Role,
+    seen: SeenData,
+    *,
+    path: str,
+    name: str,
+    has_head: bool,
+    parents: tuple[str, ...],
 ) -> SharedAdapter:
     spec, metrics = run.spec, run.stored.metrics or {}
     # Of hyper-parameters, those that can change a result.
@@ -137,21 +151,11 @@ def _describe(
         run=run.id,
         parents=parents,
         has_head=has_head,
-        data=tuple(map(_data, spec.data)),
+        data=seen.data,
+        is_data_complete=seen.is_complete,
         training=training,
         validation=dict(_validation(metrics)),
     )
-
-
-def _data(ref: SplitRef) -> SharedData:
-    return SharedData(
-        split=ref.name, source=without_folders(ref.source), digest=ref.digest, num_examples=ref.num_examples
-    )
-
-
-def without_folders(source: str) -> str:
-    """Where data came from, without the folders of a machine: of an absolute path the file's name is left."""
-    return re.sub(r"(?<![\w.@-])(?:~|[A-Za-z]:)?[/\\](?:[^\s,/\\]+[/\\])*", "", source)
 
 
 def _validation(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

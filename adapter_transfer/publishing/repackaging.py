@@ -15,18 +15,16 @@ from adapter_transfer.publishing.adapter_files import copy_adapter, copy_pair
 from adapter_transfer.publishing.bundle import unrebuildable_reason
 from adapter_transfer.publishing.describing import describe_backbone, require_licence
 from adapter_transfer.publishing.staging import write_staged
-from adapter_transfer.sharing.fit import require_fit
-from adapter_transfer.sharing.inspection import inspect_package
 from adapter_transfer.sharing.listing import LICENCES, SETUP_FILE
+from adapter_transfer.sharing.opening import open_package
 from adapter_transfer.sharing.package import FUSION_FILES, HEAD_FILES, Package, SharedAdapter
-from adapter_transfer.sharing.reading import read_package
 
 
 def repackage(
     folder: Path,
     destination: Path,
     *,
-    backbone: Backbone,
+    backbone: str | None = None,
     task: str | None = None,
     repo: str | None = None,
     licence: str | None = None,
@@ -39,25 +37,23 @@ def repackage(
 
     Args:
         destination: a new folder, or an empty one.
-        backbone: that they were trained on, pinned where it lies on the Hub.
+        backbone: that they were trained on: a name, a folder or a Hub id; None takes the one that the folder tells.
         task: that they answer, where the folder has no manifest; None takes the adapters' names.
         repo, licence, environment: as of `contents.write_package`; None keeps the licence of a package of ours.
 
     Raises:
-        ConfigError: if something is at the destination already, nobody else could load the backbone, or `repo` or
-            `licence` is no such name.
+        ConfigError: if something is at the destination already, the backbone is not told or nobody else could load it,
+            or `repo` or `licence` is no such name.
         DataError: if the folder holds what is not to be opened, does not fit, or a secret would be shared.
+        HubError: if the backbone's revision cannot be resolved.
         StoreError: if something cannot be read or written.
     """
     require_licence(licence)
-    if reason := unrebuildable_reason(backbone):
+    package, declared = open_package(folder, backbone)
+    if reason := unrebuildable_reason(declared):
         raise ConfigError(f"{folder} {reason}")
-    inspect_package(folder)
-    found = read_package(folder)
-    require_fit(folder, found, backbone)
-    package = found
     if not (folder / MANIFEST_NAME).is_file():
-        package = _of_task(_on_backbone(found, backbone), task)
+        package = _of_task(_on_backbone(package, declared), task)
     if licence is not None:
         package = package.model_copy(update={"licence": licence})
 
@@ -65,7 +61,7 @@ def repackage(
         _copy(folder, copy, package)
         return package, ()
 
-    return write_staged(destination, fill, backbone=backbone, repo=repo, environment=environment)
+    return write_staged(destination, fill, backbone=declared, repo=repo, environment=environment)
 
 
 def _on_backbone(package: Package, backbone: Backbone) -> Package:

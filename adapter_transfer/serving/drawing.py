@@ -59,12 +59,16 @@ def heading(predictor: Predictor, scores: Sequence[dict[str, Any]]) -> str:
         ("Backbone", f"{identity.backbone} ({predictor.precision})"),
         ("Method", identity.method),
         *([] if identity.seed is None else [("Seed", str(identity.seed))]),
-        *([("Accuracy", score_text(scores))] if scores else []),
+        *([(_whose(scores), score_text(scores))] if scores else []),
     ]
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
     notes = [*([SANDBOX_NOTE] if identity.is_sandbox else []), *identity.notes]
     told = "".join(f'<p class="at-note">{escape(note)}</p>' for note in notes)
     return f'<div class="at-head"><h1>{escape(identity.name)}</h1><dl>{listed}</dl>{told}</div>'
+
+
+def _whose(scores: Sequence[dict[str, Any]]) -> str:
+    return "Accuracy, says its author" if any(score.get("is_declared") for score in scores) else "Accuracy"
 
 
 def score_text(scores: Sequence[dict[str, Any]]) -> str:

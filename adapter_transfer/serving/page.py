@@ -6,19 +6,17 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from adapter_transfer.errors import AdapterTransferError, ConfigError
+from adapter_transfer.errors import AdapterTransferError
 from adapter_transfer.prediction.questions import Question
 from adapter_transfer.serving import drawing
 from adapter_transfer.serving.examples import example_questions
-from adapter_transfer.serving.service import MAX_WAITING, Service
+from adapter_transfer.serving.service import MAX_CHARACTERS, MAX_WAITING, Service
 
 if TYPE_CHECKING:
     import gradio
 
 MAX_FIELDS = 6
 """Choices that the page has room for; the JSON endpoint takes more."""
-MAX_CHARACTERS = 10_000
-"""In one field."""
 
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 _MONOSPACE = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
@@ -94,15 +92,12 @@ def theme() -> gradio.themes.Base:
 
 
 def _answered(service: Service, premise: str, question: str, choices: Sequence[str]) -> str:
-    texts = [premise, question, *choices]
     asking = service.predictor.asking
     given = list(choices)
     while len(given) > 2 and not given[-1].strip():
         given.pop()
     asked = Question(premise if asking.has_premise else "", question if asking.has_question else "", tuple(given))
     try:
-        if any(len(text) > MAX_CHARACTERS for text in texts):
-            raise ConfigError(f"a text is longer than {MAX_CHARACTERS:,} characters")
         (prediction,) = service.answer([asked])
     except AdapterTransferError as error:
         return drawing.problem(str(error))

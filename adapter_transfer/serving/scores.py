@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from adapter_transfer.errors import AdapterTransferError
+from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.experiments.results import read_results, without_repeats
 from adapter_transfer.experiments.store import Store
-from adapter_transfer.prediction.loading import ADAPTERS_DIR
 from adapter_transfer.prediction.predictor import Predictor
 from adapter_transfer.sharing.package import Package
 from adapter_transfer.sharing.pull import find_pulled
@@ -19,7 +19,9 @@ _RUN = "run "
 
 
 def known_scores(predictor: Predictor, source: str, store_dir: Path) -> list[dict[str, Any]]:
-    """Accuracy by language, `{"language", "accuracy", "num_items", "num_seeds"}`; empty where nothing is known.
+    """Accuracy by language, `{"language", "accuracy", "num_items", "num_seeds", "is_declared"}`; empty if unknown.
+
+    What is declared is what a package's author says; the rest was measured in this store.
 
     Args:
         source: what the predictor was loaded from, as it was named.
@@ -36,7 +38,13 @@ def _of_run(prefix: str, store_dir: Path) -> list[dict[str, Any]]:
     results = without_repeats(read_results(Store.open(store_dir, create=False)))
     found = {each.language: each for each in results if each.target_run.startswith(prefix)}
     return [
-        {"language": each.language, "accuracy": each.accuracy, "num_items": each.num_items, "num_seeds": 1}
+        {
+            "language": each.language,
+            "accuracy": each.accuracy,
+            "num_items": each.num_items,
+            "num_seeds": 1,
+            "is_declared": False,
+        }
         for each in found.values()
     ]
 
@@ -44,7 +52,7 @@ def _of_run(prefix: str, store_dir: Path) -> list[dict[str, Any]]:
 def _of_package(predictor: Predictor, source: str, store_dir: Path) -> list[dict[str, Any]]:
     package: Package | None
     if is_hub_adapter(predictor.name):
-        pulled = find_pulled(parse_hub_adapter(predictor.name), store_dir / ADAPTERS_DIR)
+        pulled = find_pulled(parse_hub_adapter(predictor.name), adapters_dir(store_dir))
         package = None if pulled is None else pulled.package
     else:
         package = read_package(Path(source).expanduser())
@@ -55,6 +63,7 @@ def _of_package(predictor: Predictor, source: str, store_dir: Path) -> list[dict
             "accuracy": score.value,
             "num_items": score.num_items,
             "num_seeds": score.num_seeds,
+            "is_declared": True,
         }
         for score in scores
         if score.task == predictor.task and score.metric == "accuracy"

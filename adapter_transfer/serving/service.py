@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +9,12 @@ from typing import Any
 
 from adapter_transfer.errors import AdapterTransferError, ConfigError
 from adapter_transfer.prediction.predictor import Predictor
-from adapter_transfer.prediction.questions import Prediction, Question, question_from_fields
+from adapter_transfer.prediction.questions import Prediction, Question, answer_record, parse_json, question_from_fields
 
 MAX_QUESTIONS = 256
 """In one request."""
+MAX_CHARACTERS = 10_000
+"""In one text. Others wait for as long as it is taken to pieces, which for a megabyte takes many seconds."""
 MAX_WAITING = 16
 """Requests that wait for their turn; one more is sent away."""
 _SHOWN_PROBLEMS = 20
@@ -67,6 +68,10 @@ class Service:
             ConfigError: with everything that is wrong with them.
             BusyError: if too many requests wait already.
         """
+        if any(
+            len(text) > MAX_CHARACTERS for each in questions for text in (each.premise, each.question, *each.choices)
+        ):
+            raise ConfigError(f"a text is longer than {MAX_CHARACTERS:,} characters")
         with self._place():
             return self.predictor.predict(questions)
 
@@ -101,17 +106,6 @@ class Service:
             self._places.release()
 
 
-def answer_record(question: Question, prediction: Prediction) -> dict[str, Any]:
-    """An answer for machines, as `predict --json` writes it."""
-    return {
-        "id": prediction.id or None,
-        "choice": prediction.choice,
-        "text": prediction.text,
-        "probabilities": list(prediction.probabilities),
-        "fields": dict(question.fields),
-    }
-
-
 def _questions(asked: Sequence[Any]) -> list[Question]:
     questions, problems = [], []
     for number, fields in enumerate(asked, start=1):
@@ -130,14 +124,7 @@ def _questions(asked: Sequence[Any]) -> list[Question]:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 at byte {error.start + 1}") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"not JSON ({error.msg}, line {error.lineno}, column {error.colno})") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"not JSON that can be used ({error})") from None
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+    return parse_json(text)

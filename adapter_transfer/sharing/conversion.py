@@ -80,7 +80,8 @@ def convert_pickles(
     if os.path.lexists(destination):
         raise StoreError(f"cannot convert to {destination}: it is there already. Remove it, or name a new folder.")
     durable.make_folders(destination.parent)
-    work = durable.temporary_path(destination)
+    # The other process has its own current folder.
+    work = durable.temporary_path(destination).absolute()
     opened, read, made = work / "opened", work / "read", work / "made"
     try:
         with durable.storage_errors("convert to", destination):

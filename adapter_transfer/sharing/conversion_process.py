@@ -236,6 +236,9 @@ def main(packages: str, source: Path, destination: Path, seconds: int) -> None:
     sys.path.append(packages)
     save_file = importlib.import_module("safetensors.torch").save_file
     _torch().set_num_threads(1)
+    # A pickle may ask for a tensor without saying its numbers (`torch.FloatTensor(n)`), and would get what this memory
+    # held before. So it is NaN, which is refused.
+    _torch().use_deterministic_algorithms(True)
     limit_memory(_COPIES * num_bytes + _SPARE_BYTES)
     close_doors(destination)
     for path in pickles:

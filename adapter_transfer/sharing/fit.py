@@ -20,6 +20,7 @@ from adapter_transfer.methods import blueprint, weights
 from adapter_transfer.methods.blueprint import AdapterBlueprint, Shapes
 from adapter_transfer.methods.catalog import METHODS, Method, require_architecture
 from adapter_transfer.methods.recognition import differing_fields, recognise
+from adapter_transfer.methods.tensor_names import model_names
 from adapter_transfer.sharing.encoders import repository_of
 from adapter_transfer.sharing.inspection import WEIGHT_TYPES, read_untrusted
 from adapter_transfer.sharing.listing import limited, shown
@@ -192,6 +193,9 @@ def _described(shared: SharedBackbone) -> str:
 
 
 def _config_problems(fields: Mapping[str, Any], backbone: Backbone) -> Iterator[str]:
+    name = fields.get("name")
+    if isinstance(name, str) and name in weights.TAKEN_NAMES:
+        yield f"it is called {name!r}, and torch's containers have that name for something else. Save it under another"
     own = {"model_type": backbone.architecture, "hidden_size": backbone.known_fields()["hidden_size"]}
     for key, value in own.items():
         if key in fields and fields[key] != value:
@@ -255,7 +259,7 @@ def _adapter_problems(
         different = differing_fields(config, wanted.config) or [f"they are {shown(found[1])}"]
         yield f"its settings are others than the package says: {', '.join(different[:_MAX_NAMES])}"
     header = read_header(place / ADAPTER_FILES[1])
-    places = weights.model_names(header, saved_name, wanted.shapes)
+    places = model_names(header, saved_name, wanted.shapes)
     yield from _tensor_problems(header, places, wanted.shapes)
 
 

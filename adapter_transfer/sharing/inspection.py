@@ -32,7 +32,7 @@ from adapter_transfer.sharing.listing import (
 )
 from adapter_transfer.sharing.package import ADAPTER_FILES, CARD, FUSION_FILES, HEAD_FILES
 from adapter_transfer.sharing.references import is_safe_name
-from adapter_transfer.sharing.strict_json import control_character, keys_in, parse_strict
+from adapter_transfer.sharing.strict_json import control_character, keys_in, parse_strict, texts_in
 
 MAX_HEADER_BYTES = 4 * 2**20
 """The header of one is read as JSON, which takes some thirty times its size for a moment."""
@@ -51,6 +51,7 @@ _EXPONENTS: Mapping[str, tuple[str, int]] = {
 WEIGHT_TYPES = tuple(_EXPONENTS)
 """Of tensors, as headers name them."""
 _CODE_KEYS = frozenset(("auto_map", "trust_remote_code", "custom_code"))
+_BREAKS = frozenset("\n\r\t\u2028\u2029")
 _MAX_DIMENSIONS = 8
 _MAX_KEY = 300
 _MAX_FOLDERS = 3
@@ -189,6 +190,9 @@ def _text_faults(data: bytes) -> Iterator[str]:
 def _json_faults(fields: Mapping[str, Any], name: str, admitted: tuple[str, ...]) -> Iterator[str]:
     for key in sorted(_CODE_KEYS.intersection(keys_in(fields))):
         yield f"has the key {key!r}, which asks for somebody's code to be run. An adapter needs none."
+    # What stands here is shown in lines and tables, where a second line would pass for one of ours.
+    if (broken := next((text for text in texts_in(fields) if set(text) & _BREAKS), None)) is not None:
+        yield f"has a line break or a tab in a text ({shown(broken)}). Texts here are of one line."
     if name in _CONFIGS:
         yield from _config_faults(fields, name)
     elif name == SETUP_FILE:

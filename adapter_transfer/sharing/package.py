@@ -96,14 +96,22 @@ class Score(Settings):
     task: str
     language: str
     metric: str = "accuracy"
-    value: float
-    """0 to 1; the mean over seeds."""
-    low: float | None = None
-    """95 % interval over items and seeds; None below three seeds."""
-    high: float | None = None
+    value: float = Field(ge=0, le=1)
+    """The mean over seeds."""
+    low: float | None = Field(None, ge=-1, le=2)
+    """95 % interval over items and seeds; None below three seeds. May lead a little beyond 0 and 1."""
+    high: float | None = Field(None, ge=-1, le=2)
     num_items: int = Field(gt=0)
     num_seeds: int = Field(gt=0)
-    chance: float | None = None
+    chance: float | None = Field(None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _check_interval(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval has two ends, or there is none")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError("an interval ends before it begins")
+        return self
 
 
 class SharedAdapter(Settings):
@@ -122,6 +130,9 @@ class SharedAdapter(Settings):
     """Adapters that it was trained on top of, lowest first."""
     has_head: bool
     data: tuple[SharedData, ...] = ()
+    """Everything that its weights were trained or selected on, the training that they started from included."""
+    is_data_complete: bool = True
+    """False where it started from an adapter of which this is not known."""
     training: Mapping[str, Any] = {}
     """Hyper-parameters."""
     validation: Mapping[str, float] = {}

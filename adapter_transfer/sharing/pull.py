@@ -129,6 +129,11 @@ def pull(
     return pulled
 
 
+def is_there(wanted: HubAdapter, adapters_dir: Path) -> bool:
+    """Whether something lies where an adapter at a commit would; whether it is whole is found when it is read."""
+    return _place(wanted, adapters_dir, is_converted=wanted.digest is not None).is_dir()
+
+
 def find_pulled(wanted: HubAdapter, adapters_dir: Path) -> Pulled | None:
     """What was pulled of an adapter at a commit, read and checked again; None where it was not. Asks nobody.
 

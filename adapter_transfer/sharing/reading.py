@@ -23,6 +23,7 @@ from adapter_transfer.sharing.package import (
     PACKAGE_FORMAT,
     ROOT,
     Package,
+    SharedComposition,
 )
 from adapter_transfer.sharing.plain_folders import read_plain_folder
 
@@ -104,7 +105,19 @@ def _problems(package: Package, manifest: Manifest) -> Iterator[str]:
             needed |= dict.fromkeys(_inside(composition.fusion, FUSION_FILES))
         if (composition.combines == "fuse") != (composition.fusion is not None):
             yield "a composition is to be fused without a fusion layer, or has one and is not to be fused"
+        yield from _out_of_place(package, composition)
     yield from (f"{name} is not among its sealed files" for name in needed if name not in manifest.files)
+
+
+def _out_of_place(package: Package, composition: SharedComposition) -> Iterator[str]:
+    """What would answer, and not be what the package says of its adapters."""
+    for number, path in enumerate(composition.adapters):
+        missing = sorted(set(package.adapter(path).parents) - set(composition.adapters[:number]))
+        if missing:
+            yield f"{path} was trained on top of {', '.join(missing)}, and is to answer without it or below it"
+    answers = {adapter.path for adapter in package.adapters if adapter.path != composition.adapters[-1]}
+    if composition.combines != "fuse" and composition.head in answers:
+        yield f"the head of {composition.head} is to answer, and {composition.adapters[-1]} is on top"
 
 
 def _inside(path: str, names: tuple[str, ...]) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_experiment import SMALL
@@ -60,6 +63,54 @@ def test_ls_of_nothing_says_what_to_do(call, tmp_path):
     assert "adapters pull" in call("adapters", "ls", "--store", str(tmp_path / "none")).out
 
 
+def test_ls_of_what_was_pulled_does_not_deny_what_was_trained(call, store):
+    told = call("adapters", "ls", "--pulled", "--store", store).out
+    assert "No adapters were pulled" in told and "adapters pull hub:org/name" in told
+
+
+def test_commands_that_are_shown_can_be_pasted(call, store, hub, tmp_path, monkeypatch):
+    run = run_of(call, store, composition="stack", seeds=[1])
+    assert call("adapters", "push", run, "--to", "org/name", "--store", store).code == 0
+    there, written = str(tmp_path / "my store"), str(tmp_path / "my experiment.yaml")
+
+    def pasted(text):
+        return shlex.split(text[text.index("adapter-transfer ") :])[1:]
+
+    missing = call("adapters", "show", "hub:org/name", "--store", there).err
+    pulled = call(*pasted(missing))
+    assert pulled.code == 0, pulled.err
+    (line,) = (line for line in pulled.out.splitlines() if line.startswith("How to use it"))
+    assert call(*pasted(line)).code == 0
+    used = call("adapters", "use", "hub:org/name", "--in", "demo", "-o", written, "--store", there, "--json")
+    told = json.loads(used.out)
+    assert pasted(told["written"].removesuffix(")")) == ["compare", written, "--store", there]
+    assert call(*pasted(told["predict"]), "--device", "cpu").code == 0
+    monkeypatch.chdir(tmp_path)
+    known: dict[str, Any] = {}
+    exec(told["python"], known)
+    assert known["predictor"].num_choices == 2
+
+
+@pytest.mark.parametrize("verb", [("show",), ("push", "--to", "org/name", "--dry-run")])
+def test_a_run_that_is_none_is_told_before_anything_is_loaded(call, store, monkeypatch, verb):
+    for name in ("bundle", "contents"):
+        monkeypatch.setitem(sys.modules, f"adapter_transfer.publishing.{name}", None)  # cannot be imported
+    answer = call("adapters", *verb, "fedcba98", "--store", store)
+    assert answer.code == 2 and "no run in" in answer.err
+    short = [str(digit) for digit in "0123456789abcdef"]
+    told = [call("adapters", *verb, digit, "--store", store).err for digit in short]
+    assert not any("neither the id" in each for each in told)  # one digit is the beginning of an id
+
+
+def test_a_misfit_is_told_with_its_name_once(call, store, tmp_path):
+    folder = str(tmp_path / "package")
+    run = run_of(call, store, target=None, seeds=[1])
+    assert call("adapters", "push", run, "--output", folder, "--store", store, "--quiet").code == 0
+    answer = call("adapters", "verify", folder, "--backbone", "mini", "--store", store)
+    assert answer.code == 4 and "do not fit backbone 'mini'" in answer.out
+    assert answer.out.splitlines()[0].count(folder) == 1
+
+
 def test_show_of_a_run_is_what_would_be_shared(call, store):
     run = run_of(call, store, composition="stack", seeds=[1])
     told = json.loads(call("adapters", "show", run[:10], "--store", store, "--json").out)
@@ -70,6 +121,7 @@ def test_show_of_a_run_is_what_would_be_shared(call, store):
     shown = call("adapters", "show", run, "--store", store)
     assert "no evidence about published models" in shown.out
     assert "no interval below three seeds" in shown.out
+    assert "package's author" not in shown.out  # measured here
 
 
 def test_push_dry_run_shows_every_file_and_sends_nothing(call, store, hub):
@@ -101,7 +153,8 @@ def test_there_and_back(call, store, hub, tmp_path):
     assert (row["adapter"], row["from"], row["composition"]) == (told["reference"], "hub", "stack")
     for arguments in (["hub:org/name"], [], [told["reference"]]):
         assert call("adapters", "verify", *arguments, "--store", there).code == 0
-    assert "micro-copa" in call("adapters", "show", "hub:org/name", "--store", there).out
+    shown = call("adapters", "show", "hub:org/name", "--store", there).out
+    assert "micro-copa" in shown and "what the package's author says" in " ".join(shown.split())
     hub.requests.clear()
     assert call("adapters", "pull", told["reference"], "--store", there, "--quiet").code == 0
     assert hub.requests == []
@@ -146,10 +199,13 @@ def test_verify_finds_a_flipped_bit(call, store):
         (["push", "abcd", "--to", "hub:a/b@main"], "--branch"),
         (["push", "hub:a/b", "--to", "c/d"], "what is on the Hub stays"),
         (["push", "abcd", "--to", "a/b", "-o", "x"], "leave --to or --output out"),
-        (["show", "no such thing"], "is no adapter"),
+        (["show", "no such thing"], "neither the id of a run"),
         (["show", "hub:a/b"], "adapters pull hub:a/b"),
         (["use", "hub:a/b", "--in", "demo"], "go together"),
-        (["verify", "./nowhere"], "is no adapter"),
+        (["pull", "https://hub.example/org/name"], "no name on the Hub; write hub:"),
+        (["use", ".", "--in", "demo", "-o", "x"], "push this folder first"),
+        (["use", "hub:a/b", "--in", "no-such", "-o", "x"], "no-such"),
+        (["verify", "./nowhere"], "is not there"),
     ],
 )
 def test_wrong_calls_end_with_one_message(call, tmp_path, arguments, said):

@@ -112,6 +112,7 @@ def test_plan_and_validate_tell_of_it(call, hub, pulling, tmp_path):
     told = call("validate", pulling, *store)
     assert told.code == 0, told.err
     assert "valid; 10 runs, 0 impossible cells" in told.out
+    assert told.err.count("fetching it from the Hub\n") == 1
     made = json.loads(call("plan", pulling, *store, "--json").out)
     (lower, _) = [run for run in made["runs"] if run["phase"] == "intermediate"]
     assert (lower["task"], lower["adopted"]["repo"], lower["flops"]) == (NAME, REPO, 0)
@@ -119,6 +120,7 @@ def test_plan_and_validate_tell_of_it(call, hub, pulling, tmp_path):
     assert any("below all seeds" in warning for warning in made["warnings"])
     shown = call("plan", pulling, *store)
     assert shown.code == 0 and "adopt" in shown.out
+    assert "fetching" not in shown.err  # it is there by now
 
 
 def test_train_takes_it_over(call, hub, pulling, tmp_path):

@@ -69,6 +69,12 @@ def test_the_options_of_the_verbs_are_even():
     assert {name: options & shared for name, options in leaves(get_command(app), "")} == OPTIONS
 
 
+HEAVY = (
+    *("adapters", "altair", "datasets", "fastapi", "gradio", "huggingface_hub", "jinja2", "pandas", "pyarrow"),
+    *("safetensors", "scipy", "torch", "transformers", "uvicorn"),
+)
+
+
 @pytest.mark.parametrize("what", ["backbones", "tasks", "methods", "configs"])
 def test_lists_are_tables_and_json(call, what):
     assert call("ls", what).code == 0
@@ -80,13 +86,29 @@ def test_help_loads_nothing_heavy():
     code = (
         "import sys\n"
         "from adapter_transfer_cli.main import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'adapters', 'altair', 'pyarrow', 'datasets', 'huggingface_hub'}\n"
-        "print(sorted(heavy & set(sys.modules)))\n"
+        "for verb in ([], ['predict'], ['serve'], *(['adapters', name] for name in sys.argv[1:])):\n"
+        "    try: main([*verb, '--help'])\n"
+        "    except SystemExit: pass\n"
+        "print(sorted(set(HEAVY) & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    verbs = ["ls", "pull", "push", "show", "use", "verify"]
+    command = [sys.executable, "-c", f"HEAVY = {HEAVY!r}\n{code}", *verbs]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert all(f"adapters {verb}" in done.stdout for verb in verbs)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_a_plan_without_pulled_adapters_loads_no_torch(config, tmp_path):
+    code = (
+        "import sys\n"
+        "from adapter_transfer_cli.main import main\n"
+        "try: main(['plan', sys.argv[1], '--store', sys.argv[2]])\n"
+        "except SystemExit as ended: print(ended.code)\n"
+        "print(sorted({'torch', 'transformers', 'adapters'} & set(sys.modules)))\n"
+    )
+    command = [sys.executable, "-c", code, config, str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-2:] == ["0", "[]"]
 
 
 def test_plan_for_machines(call, config, tmp_path):

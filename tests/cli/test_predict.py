@@ -117,6 +117,11 @@ def test_every_bad_line_is_told_before_anything_is_loaded(call, items, tmp_path)
     assert "items.jsonl:2: not JSON" in answer.err and "items.jsonl:3: not UTF-8" in answer.err and answer.out == ""
 
 
+def test_a_question_without_a_choice_is_told_before_anything_is_loaded(call, tmp_path):
+    answer = call("predict", "abc", "--store", str(tmp_path / "none"), "--premise", "p", "--choice", "only")
+    assert answer.code == 2 and "1 choice; there have to be 2" in answer.err and answer.out == ""
+
+
 def test_questions_that_the_task_does_not_ask_are_told_with_their_lines(predict, items):
     answer = predict("--file", items(COPA, {**COPA, "question": "why"}, COPA, {**COPA, "question": ""}))
     assert answer.code == 4
@@ -138,7 +143,7 @@ def test_what_was_answered_from_a_pipe_stays_answered(predict, monkeypatch):
         (("--premise", "p", "--question", "cause"), 2, "nothing to choose from"),
         (("--premise", "p", "--choice", "a", "--choice", "b"), 2, "there is no question; it is 'cause'"),
         (("--premise", "p", "--question", "why?", "--choice", "a", "--choice", "b"), 2, "'What was the cause?'"),
-        (("--premise", "p", "--question", "cause", "--choice", "a"), 2, "1 choices"),
+        (("--premise", "p", "--question", "cause", "--choice", "a"), 2, "1 choice; there have to be 2"),
         (("--file", "nothing.jsonl"), 4, "nothing.jsonl"),
         (("--file", "x", "-"), 2, "give one of them"),
         (("--file", "x", "--premise", "p"), 2, "--premise too"),

@@ -13,12 +13,12 @@ from hub_content import publish_encoder
 from small_experiment import SMALL, artifact_digests
 
 from adapter_transfer.backbones import loading, preparing
+from adapter_transfer.experiments.configurations import read_experiment
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.machine import MachineSettings
 from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.session import Session
 from adapter_transfer.experiments.store import Store
-from adapter_transfer_cli.configs import read_experiment
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 
 from adapter_transfer.config import parse, read_document
 from adapter_transfer.errors import ConfigError
+from adapter_transfer.experiments.configurations import find_config
 from adapter_transfer.experiments.data import Sources
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.opening import lock_path
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.hub_lock import HubLock, Resolver
-from adapter_transfer_cli.configs import find_config
 from adapter_transfer_cli.sources import keep_lock, open_sources
 
 ONE, OTHER = "1" * 40, "2" * 40

@@ -15,10 +15,11 @@ from small_experiment import SMALL
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.config import apply_overrides, parse, read_text
 from adapter_transfer.errors import ConfigError, DataError, ImpossibleError
-from adapter_transfer.experiments import adopting
+from adapter_transfer.experiments import adopting, evaluation
 from adapter_transfer.experiments.adoption import Adoptions, Place
 from adapter_transfer.experiments.costs import Conditions, run_costs, total_cost
 from adapter_transfer.experiments.data import Sources
+from adapter_transfer.experiments.evaluation import evaluation_plan
 from adapter_transfer.experiments.execute import execute
 from adapter_transfer.experiments.experiment import Experiment
 from adapter_transfer.experiments.machine import MachineSettings
@@ -27,6 +28,7 @@ from adapter_transfer.experiments.plan import make_plan
 from adapter_transfer.experiments.results import read_records
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.hub import HubError
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.sharing.package import Package, SharedAdapter, SharedBackbone, SharedData
 from adapter_transfer.sharing.references import parse_hub_adapter
@@ -283,10 +285,31 @@ def test_a_leak_is_refused(package):
         planned(by_name)
 
 
+def test_a_leak_is_refused_in_languages_that_are_asked_for_later(package, run, monkeypatch, tmp_path):
+    every = make_plan(experiment("intermediates=[none]", "languages=[en, qb]")).runs[-1].spec.data
+    digest = next(ref.digest for ref in every if ref.language == "qb")
+    folder = package(adapter={"data": (SharedData(split="mine/train/qb", digest=digest),)})
+    store = Store.open(tmp_path / "store")
+    plan = run(folder, store)
+    (target,) = [run.spec for run in plan.runs if run.spec.phase == "target"]
+    monkeypatch.setattr(evaluation, "pull_into", lambda store_dir, wanted: Shelf({REPO: folder})(wanted))
+    assert evaluation_plan(store, target.id, ["qa"]).warnings == ()
+    with pytest.raises(ConfigError, match=r"leak: hub:org/event@main was trained with the examples of micro-copa/test"):
+        evaluation_plan(store, target.id, ["qa", "qb"])
+
+    def nowhere(store_dir, wanted):
+        raise HubError("offline")
+
+    monkeypatch.setattr(evaluation, "pull_into", nowhere)
+    (told,) = evaluation_plan(store, target.id, ["qa"]).warnings
+    assert "a leak cannot be excluded" in told
+
+
 def test_where_nothing_is_known_a_leak_is_not_excluded(package):
     assert not any("leak" in warning for warning in planned(package()).warnings)
-    (told,) = planned(package("other", adapter={"data": ()})).warnings
-    assert "a leak cannot be excluded" in told
+    for number, unknown in enumerate(({"data": ()}, {"is_data_complete": False})):
+        (told,) = planned(package(f"other-{number}", adapter=unknown)).warnings
+        assert "a leak cannot be excluded" in told
 
 
 def test_another_precision_is_told(package):
@@ -418,3 +441,8 @@ def test_a_package_that_cannot_be_had_ends_the_plan():
 
     with pytest.raises(DataError, match="unsafe"):
         make_plan(experiment(PULLED), None, Sources(resolver=Shelf({}).resolver, pull=fails))
+
+
+def test_what_an_author_says_of_the_training_data_is_told_as_that(package):
+    (told,) = planned(package()).warnings
+    assert "what its author says" in told and "cannot be checked" in told

@@ -118,6 +118,7 @@ def test_the_lowest_of_several_seeds_answers_and_says_so(trained, tmp_path):
     folder = package_of(trained, tmp_path / "shared", seeds=(3, 2))
     predictor = load(folder)
     assert predictor.seed == 2 and "Of seeds 2, 3, 2 answers." in predictor.description
+    assert repr(predictor) == f"<Predictor {predictor.description}>"
     chosen = load(folder, seed=3)
     assert chosen.seed == 3 and chosen.notes == ()
     with pytest.raises(ConfigError, match=r"seed 4 .* has 2, 3"):
@@ -152,7 +153,7 @@ def test_another_backbone_is_an_error(trained, tmp_path):
 def test_what_is_unsafe_is_refused_before_it_is_read(trained, tmp_path, monkeypatch):
     folder = package_of(trained, tmp_path / "shared")
     (folder / "evil.bin").write_bytes(b"x")
-    monkeypatch.setattr("adapter_transfer.prediction.from_packages.read_package", None)
+    monkeypatch.setattr("adapter_transfer.sharing.opening.read_package", None)
     with pytest.raises(UnsafePackageError, match=r"evil\.bin"):
         load(folder)
 
@@ -204,3 +205,14 @@ def test_adapters_that_cannot_stand_together_are_refused(trained, tmp_path):
         other = package_of(trained, tmp_path / str(number), compositions=(made,))
         with pytest.raises(DataError, match="put together"):
             load(other)
+
+
+@pytest.mark.parametrize("file", ["adapter.safetensors", "model_head.safetensors"])
+def test_weights_that_are_finite_and_overflow_answer_nothing(trained, tmp_path, file):
+    """The first choice would win each time, with a probability that is no number."""
+    from safetensors.torch import load_file, save_file
+
+    folder, _ = plain_folder(trained, tmp_path / "plain")
+    save_file({key: value.fill_(3e38) for key, value in load_file(folder / file).items()}, folder / file)
+    with pytest.raises(DataError, match="no finite numbers"):
+        load(folder, backbone="nano").predict(ASKED)

@@ -11,7 +11,8 @@ from trained_cells import specs_of
 
 from adapter_transfer.errors import ConfigError, DataError, DeviceError, StoreError
 from adapter_transfer.experiments.predictions import read_answers
-from adapter_transfer.prediction.from_runs import find_run, load_run
+from adapter_transfer.experiments.stored_runs import find_run
+from adapter_transfer.prediction.from_runs import load_run
 from adapter_transfer.prediction.questions import Question, question_from_fields
 
 CELLS = [

@@ -59,7 +59,7 @@ def test_what_is_wrong_with_fields_is_told(change, told):
 
 
 def test_too_few_and_too_many_choices_are_refused():
-    for choices, told in ((["a"], "1 choices"), (["a"] * 65, "65 choices"), ([], "no choices"), ("ab", "not a list")):
+    for choices, told in ((["a"], "1 choice;"), (["a"] * 65, "65 choices"), ([], "no choices"), ("ab", "not a list")):
         with pytest.raises(ConfigError, match=told):
             question_from_fields({"premise": "p", "question": "cause", "choices": choices})
 
@@ -120,8 +120,16 @@ def problems_of_why(question):
 
 def test_of_many_wrong_lines_the_first_are_told_and_the_rest_counted():
     with pytest.raises(QuestionError) as error:
-        list(read_questions(lines(*[b"{"] * 50), "f"))
+        list(read_questions(lines(COPA, *[b"{"] * 50), "f"))
     assert len(str(error.value).splitlines()) == 21 and "30 more lines" in str(error.value)
+
+
+def test_a_file_of_another_kind_is_one_message():
+    with pytest.raises(QuestionError) as error:
+        list(read_questions(lines(*json.dumps([COPA], indent=1).encode().splitlines()), "data.json"))
+    assert len(str(error.value).splitlines()) == 1
+    assert "none of its 8 lines is a question" in str(error.value) and "one object a line" in str(error.value)
+    assert "data.json:1: not JSON" in str(error.value)
 
 
 def test_a_large_file_does_not_lie_in_memory():

@@ -16,9 +16,11 @@ from adapter_transfer.analysis.summaries import single, summarise
 from adapter_transfer.backbones.zoo import own_backbone
 from adapter_transfer.errors import ConfigError, DataError, StoreError
 from adapter_transfer.experiments.results import read_results
+from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.publishing.bundle import choose_bundle
-from adapter_transfer.publishing.contents import without_folders, write_package
+from adapter_transfer.publishing.contents import write_package
+from adapter_transfer.publishing.training_data import without_folders
 from adapter_transfer.sharing.inspection import inspect_package
 from adapter_transfer.sharing.package import ADAPTER_FILES, HEAD_FILES
 from adapter_transfer.sharing.reading import read_package
@@ -303,3 +305,33 @@ def test_headers_stay_aligned(others, find, tmp_path):
     assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0
     with safe_open(path, "numpy") as opened:
         assert opened.keys()
+
+
+def test_weights_that_went_on_have_seen_what_they_started_from(others, find, tmp_path):
+    """Whoever evaluates on what an intermediate was trained on has to be told, whichever adapter holds its weights."""
+    (lower,) = find(others, phase="intermediate", method="seq_bn")
+    below = [ref.name for ref in RunSpec.from_description(others.read(lower).run["description"]).data]
+    assert any(name.startswith("event-nli/train") for name in below)
+    for composition, expected in (
+        ("sequential", {"micro-copa": True}),
+        ("stack-tuned", {"next-event+event-nli": True, "micro-copa": False}),
+    ):
+        (run,) = find(others, phase="target", method="seq_bn", composition=composition)
+        package = write_package(others, choose_bundle(others, [run]), tmp_path / composition, environment={})
+        seen = {adapter.task: [data.split for data in adapter.data] for adapter in package.adapters}
+        own = ["micro-copa/train/en", "micro-copa/validation/en"]
+        assert seen == {task: [*below, *own] if goes_on else own for task, goes_on in expected.items()}
+        assert all(adapter.is_data_complete for adapter in package.adapters)
+        assert "event-nli/train/en" in (tmp_path / composition / "README.md").read_text()
+
+
+def test_what_weights_started_from_may_not_be_known(others, find, tmp_path):
+    store = Store.open(shutil.copytree(others.root, tmp_path / "store"))
+    (lower,) = find(store, phase="intermediate", method="seq_bn")
+    (run,) = find(store, phase="target", method="seq_bn", composition="sequential")
+    shutil.rmtree(store.run_dir(lower))
+    package = write_package(store, choose_bundle(store, [run]), tmp_path / "package", environment={})
+    (adapter,) = package.adapters
+    assert not adapter.is_data_complete and [data.split.split("/")[0] for data in adapter.data] == ["micro-copa"] * 2
+    card = (tmp_path / "package" / "README.md").read_text()
+    assert "of which not everything that it was trained on is known" in card

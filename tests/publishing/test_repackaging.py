@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from huggingface_hub import ModelCard
 
 from adapter_transfer.backbones.zoo import BACKBONES
 from adapter_transfer.errors import ConfigError, DataError
-from adapter_transfer.publishing.contents import repackage
+from adapter_transfer.publishing.repackaging import repackage
 from adapter_transfer.sharing.fit import MisfitError, require_fit
 from adapter_transfer.sharing.inspection import inspect_package
 from adapter_transfer.sharing.listing import UnsafePackageError
@@ -66,7 +67,7 @@ def test_one_adapter_becomes_a_package(plain, tmp_path):
     package = repackage(
         plain / "one",
         tmp_path / "package",
-        backbone=NANO,
+        backbone="nano",
         task="micro-copa",
         repo="org/name",
         licence="mit",
@@ -96,18 +97,18 @@ def test_one_adapter_becomes_a_package(plain, tmp_path):
 def test_the_path_that_the_library_wrote_is_gone(plain, tmp_path):
     saved = json.loads((plain / "one" / "adapter_config.json").read_text())
     assert saved["model_name"] == str(CHECKPOINTS / "nano")
-    repackage(plain / "one", tmp_path / "package", backbone=NANO, environment={})
+    repackage(plain / "one", tmp_path / "package", backbone="nano", environment={})
     for name, data in files_of(tmp_path / "package").items():
         assert str(CHECKPOINTS).encode() not in data, name
 
 
 def test_without_a_task_the_adapters_name_stands_for_it(plain, tmp_path):
-    assert repackage(plain / "one", tmp_path / "package", backbone=NANO, environment={}).target == "upper"
+    assert repackage(plain / "one", tmp_path / "package", backbone="nano", environment={}).target == "upper"
 
 
 @pytest.mark.parametrize("setup", ["stack", "fuse"])
 def test_a_setup_answers_as_before(plain, tmp_path, monkeypatch, capsys, setup):
-    package = repackage(plain / setup, tmp_path / setup, backbone=NANO, task="micro-copa", environment={})
+    package = repackage(plain / setup, tmp_path / setup, backbone="nano", task="micro-copa", environment={})
     assert read_package(tmp_path / setup) == package
     inspect_package(tmp_path / setup)
     (composition,) = package.compositions
@@ -134,7 +135,7 @@ def answers(model) -> list[float]:
 
 def test_a_package_of_ours_keeps_what_is_known(shared, tmp_path):
     before = read_package(shared)
-    after = repackage(shared, tmp_path / "package", backbone=NANO, licence="mit", environment={})
+    after = repackage(shared, tmp_path / "package", backbone="nano", licence="mit", environment={})
     assert after == before.model_copy(update={"licence": "mit"})
     names = set(files_of(shared)) - {"README.md", "manifest.json"}
     assert {name: files_of(tmp_path / "package")[name] for name in names} == {
@@ -144,17 +145,33 @@ def test_a_package_of_ours_keeps_what_is_known(shared, tmp_path):
 
 def test_another_encoder_is_refused(plain, tmp_path):
     with pytest.raises(MisfitError):
-        repackage(plain / "one", tmp_path / "package", backbone=BACKBONES["micro"], environment={})
-    with pytest.raises(ConfigError, match="tokenizer was trained here"):
-        repackage(plain / "one", tmp_path / "package", backbone=BACKBONES["real-text-random"], environment={})
+        repackage(plain / "one", tmp_path / "package", backbone="micro", environment={})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_nobody_else_has_is_refused(plain, tmp_path, monkeypatch):
+    own = replace(NANO, name="mine", weights="random", is_sandbox=False)
+    opened = read_package(plain / "one"), own
+    monkeypatch.setattr("adapter_transfer.publishing.repackaging.open_package", lambda folder, given: opened)
+    with pytest.raises(ConfigError, match="'mine', whose random weights were made here"):
+        repackage(plain / "one", tmp_path / "package", environment={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_shares_says_which_encoder_it_was(plain, tmp_path):
+    shutil.copytree(plain / "one", tmp_path / "one")
+    for path in (tmp_path / "one").glob("*_config.json"):
+        told = json.loads(path.read_text())
+        path.write_text(json.dumps({**told, "model_name": "/models/checkpoint-9"}))
+    package = repackage(tmp_path / "one", tmp_path / "package", backbone="nano", environment={})
+    assert package.backbone.name == "nano"
 
 
 def test_what_is_unsafe_is_refused(plain, tmp_path):
     shutil.copytree(plain / "one", tmp_path / "one")
     (tmp_path / "one" / "setup.py").write_text("print('hello')")
     with pytest.raises(UnsafePackageError, match=r"setup\.py"):
-        repackage(tmp_path / "one", tmp_path / "package", backbone=NANO, environment={})
+        repackage(tmp_path / "one", tmp_path / "package", backbone="nano", environment={})
     assert not (tmp_path / "package").exists()
 
 
@@ -164,6 +181,6 @@ def test_a_secret_of_the_trainers_is_refused(plain, tmp_path):
     secret = "hf" + "_" + "A1" * 16
     path.write_text(json.dumps({**json.loads(path.read_text()), "note": secret}))
     with pytest.raises(DataError) as caught:
-        repackage(tmp_path / "one", tmp_path / "package", backbone=NANO, environment={})
+        repackage(tmp_path / "one", tmp_path / "package", backbone="nano", environment={})
     assert secret not in str(caught.value)
     assert not (tmp_path / "package").exists()

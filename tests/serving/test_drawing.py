@@ -59,3 +59,10 @@ def test_the_heading_tells_what_is_served():
     assert "it\u00a061.4\u00a0%" in other
     assert drawing.SANDBOX_NOTE not in other
     assert "Seed" not in other
+
+
+def test_the_heading_says_whose_figures_these_are():
+    scores = [{"language": "it", "accuracy": 0.614, "is_declared": True}]
+    assert "Accuracy, says its author" in drawing.heading(ScriptedPredictor(), scores)
+    measured = drawing.heading(ScriptedPredictor(), [{**scores[0], "is_declared": False}])
+    assert "Accuracy" in measured and "author" not in measured

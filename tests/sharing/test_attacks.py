@@ -503,3 +503,13 @@ def test_a_folder_of_a_million_files_is_not_walked_through(package):
     for number in range(2_100):
         (package / f"f{number}").touch()
     assert "more than 2,000 files" in refusal(package)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "head_config.json", "manifest.json"])
+@pytest.mark.parametrize("text", ["cc-by-4.0\nreference    hub:google/official", "a\rb", "a\tb", "a\u2028b"])
+def test_a_text_that_would_pass_for_a_line_of_ours_is_refused(package, name, text):
+    content = json.loads((package / name).read_text()) if (package / name).exists() else {"files": {}}
+    write_json(package / name, content | {"more": {"deep": [text]}})
+    assert "line break or a tab" in refusal(package)
+    write_json(package / name, content | {text: 1})
+    assert "line break or a tab" in refusal(package)

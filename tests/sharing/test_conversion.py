@@ -587,3 +587,18 @@ def test_the_process_gets_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert seen["close_fds"]
     assert "canary" not in repr(seen)
     assert not {"HF_TOKEN", "HTTPS_PROXY", "PATH", "PYTHONPATH"} & seen["env"].keys()
+
+
+def test_numbers_that_a_pickle_does_not_hold_are_refused(tmp_path: Path) -> None:
+    """`torch.FloatTensor(n)`, which torch's restrictions allow, gives what the memory held before: another content
+    each time, and nothing that its author sent."""
+    source, _ = publish(tmp_path / "source")
+
+    def edit(state: dict[str, torch.Tensor]) -> dict[str, Any]:
+        first, *_, last = state
+        spare = torch.zeros(100_000)[: state[first].numel()].view(state[first].shape)  # pays for the numbers below
+        return {**state, first: spare, last: Call(torch.FloatTensor, *state[last].shape)}
+
+    edit_pickle(source / "pytorch_adapter.bin", edit)
+    with pytest.raises(DataError, match="not finite"):
+        convert_pickles(source, tmp_path / "made")

@@ -345,3 +345,15 @@ def test_the_sandboxs_scales_are_told_apart_by_their_content(saved):
 def test_a_trained_tokenizers_encoder_is_known_by_its_name(saved):
     backbone = dataclasses.replace(small_backbone(), name="real-text")
     assert "this is 'real-text'" in misfit(saved(), package_of(), backbone)
+
+
+@pytest.mark.parametrize("name", ["keys", "forward", "training", "pop"])
+def test_names_that_torchs_containers_have_are_refused(own, name):
+    """The library keeps modules by adapter name; one of these ended the program in its middle."""
+    for file in ("adapter_config.json", "head_config.json"):
+        write_json(own / file, json.loads((own / file).read_text()) | {"name": name})
+    for file in ("adapter.safetensors", "model_head.safetensors"):
+        tensors = load_file(own / file)
+        save_file({key.replace(".copa.", f".{name}."): value for key, value in tensors.items()}, own / file)
+    adapter = SharedAdapter(path=".", name=name, role="target", task="copa", has_head=True)
+    assert f"called {name!r}" in misfit(own, package_of(adapters=(adapter,)), small_backbone())

@@ -17,20 +17,11 @@ COMMIT = f"/api/models/{REPO}/commit/main"
 MESSAGE = "An adapter"
 
 
-def _on_hub(hub: LoopbackHub, ref: str = "main") -> dict[str, bytes]:
-    repository = hub.store.repositories["model", REPO]
-    return {name: blob.content for name, blob in repository.commits[repository.refs[ref]].items()}
-
-
-def _sent(hub: LoopbackHub) -> list[str]:
-    return [path for method, path in hub.requests if method == "PUT"]
-
-
 def test_a_package_is_pushed_in_one_private_commit(hub: LoopbackHub, package: Path) -> None:
     uploaded = upload(package, REPO, message=MESSAGE)
     assert uploaded.is_private and hub.store.repositories["model", REPO].is_private
     assert (uploaded.repo, uploaded.url) == (REPO, f"{hub.endpoint}/{REPO}")
-    there = _on_hub(hub)
+    there = hub.files(REPO)
     assert there.pop(".gitattributes")
     assert there == contents(package)
     repository = hub.store.repositories["model", REPO]
@@ -77,7 +68,7 @@ def test_an_organisation_with_a_rule_of_its_own_is_noticed_before_a_file_is_sent
     (hub.store.made_private if is_public else hub.store.made_public).add("org")
     with pytest.raises(HubError, match="Nothing was pushed"):
         upload(package, REPO, public=is_public, message=MESSAGE)
-    assert list(_on_hub(hub)) == [".gitattributes"]
+    assert list(hub.files(REPO)) == [".gitattributes"]
     assert not any("preupload" in path or "lfs" in path for _, path in hub.requests)
 
 
@@ -92,7 +83,7 @@ def test_what_an_earlier_package_had_is_deleted_and_nothing_else(
     upload(earlier, REPO, message="seeds")
     later = upload(package, REPO, message="one")
     kept = {".gitattributes", "LICENSE", "plots/curve.svg"}
-    assert set(_on_hub(hub)) == set(contents(package)) | kept
+    assert set(hub.files(REPO)) == set(contents(package)) | kept
     repository = hub.store.repositories["model", REPO]
     assert list(repository.messages.values()) == ["initial commit", "seeds", "one"]
     assert repository.refs["main"] == later.commit
@@ -102,7 +93,7 @@ def test_nothing_new_makes_no_commit(hub: LoopbackHub, package: Path) -> None:
     first = upload(package, REPO, message=MESSAGE)
     assert upload(package, REPO, message="again").commit == first.commit
     assert len(hub.store.repositories["model", REPO].messages) == 2
-    assert len(_sent(hub)) == 1
+    assert len(hub.sent()) == 1
 
 
 def test_a_branch_is_made_and_main_stays(hub: LoopbackHub, package: Path, tmp_path: Path) -> None:
@@ -187,17 +178,17 @@ def test_a_card_that_the_hub_refuses(hub: LoopbackHub, package: Path) -> None:
     (package / "README.md").write_text("---\nlicense: no-such-licence\n---\n")
     with pytest.raises(HubError, match=r"does not take the card .*\"license\" must be one of.*Mend README.md"):
         upload(package, REPO, message=MESSAGE)
-    assert list(_on_hub(hub)) == [".gitattributes"]
+    assert list(hub.files(REPO)) == [".gitattributes"]
 
 
 def test_somebody_else_pushed_at_the_same_moment(hub: LoopbackHub, package: Path) -> None:
     upload(package, REPO, message=MESSAGE)
-    before = _on_hub(hub)
+    before = hub.files(REPO)
     hub.fail_next(1, 412, where=COMMIT, message="A commit has happened since")
     (package / "README.md").write_text("# Other\n")
     with pytest.raises(HubError, match=r"changed by somebody else at this moment.*nothing was pushed"):
         upload(package, REPO, message=MESSAGE)
-    assert _on_hub(hub) == before
+    assert hub.files(REPO) == before
 
 
 def test_a_commit_on_top_of_another_than_was_looked_at_is_refused(hub: LoopbackHub, package: Path) -> None:

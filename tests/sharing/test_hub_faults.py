@@ -20,20 +20,11 @@ COMMIT = f"/api/models/{REPO}/commit/main"
 MESSAGE = "An adapter"
 
 
-def _on_hub(hub: LoopbackHub, ref: str = "main") -> dict[str, bytes]:
-    repository = hub.store.repositories["model", REPO]
-    return {name: blob.content for name, blob in repository.commits[repository.refs[ref]].items()}
-
-
-def _sent(hub: LoopbackHub) -> list[str]:
-    return [path for method, path in hub.requests if method == "PUT"]
-
-
 def test_an_upload_that_breaks_off_is_sent_again(hub: LoopbackHub, package: Path) -> None:
     hub.cut_upload_next(2, take_bytes=100, where="/sent/")
     upload(package, REPO, message=MESSAGE)
-    assert _on_hub(hub)["adapter.safetensors"] == (package / "adapter.safetensors").read_bytes()
-    assert len(_sent(hub)) == 3
+    assert hub.files(REPO)["adapter.safetensors"] == (package / "adapter.safetensors").read_bytes()
+    assert len(hub.sent()) == 3
 
 
 def test_an_upload_that_stays_cut_shows_nothing_and_goes_on_later(hub: LoopbackHub, tmp_path: Path) -> None:
@@ -45,11 +36,11 @@ def test_an_upload_that_stays_cut_shows_nothing_and_goes_on_later(hub: LoopbackH
     hub.cut_upload_next(6, take_bytes=100, where=sha256)
     with pytest.raises(HubUnreachableError, match="nothing is shown before all of it is there"):
         upload(package, REPO, message=MESSAGE)
-    assert list(_on_hub(hub)) == [".gitattributes"]
+    assert list(hub.files(REPO)) == [".gitattributes"]
     hub.requests.clear()
     upload(package, REPO, message=MESSAGE)
-    assert {path.split("/")[-1].split("?")[0] for path in _sent(hub)} == {sha256}, "what had arrived is not sent again"
-    assert set(contents(package)) < set(_on_hub(hub))
+    assert {path.split("/")[-1].split("?")[0] for path in hub.sent()} == {sha256}, "what had arrived is not sent again"
+    assert set(contents(package)) < set(hub.files(REPO))
 
 
 def test_a_commit_whose_answer_is_lost_is_made_once(hub: LoopbackHub, package: Path) -> None:

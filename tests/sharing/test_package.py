@@ -77,3 +77,13 @@ def test_the_digest_follows_what_changes_the_computation(tmp_path):
     (tmp_path / "head_config.json").write_text("{}")
     assert len({before, changed, content_digest(tmp_path)}) == 3
     assert list(member_files(tmp_path)) == ["adapter_config.json", "adapter.safetensors", "head_config.json"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"value": 1e300}, {"value": -0.5}, {"low": 0.1}, {"high": 0.9}, {"low": 0.9, "high": 0.1}, {"chance": 2.0}]
+)
+def test_scores_that_no_test_set_gives_are_refused(odd):
+    score = {"task": "xcopa", "language": "et", "value": 0.5, "num_items": 500, "num_seeds": 3}
+    package(scores=[score | {"low": 0.4, "high": 0.6}])
+    with pytest.raises(ValidationError):
+        package(scores=[score | odd])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from loopback_hub import LoopbackHub
-from sealed_packages import contents, write_sealed_package
+from sealed_packages import contents, names_below, write_sealed_package
 
 from adapter_transfer.errors import AdapterTransferError, ConfigError, DataError
 from adapter_transfer.hub import HubUnreachableError
@@ -23,10 +23,6 @@ WANTED = HubAdapter(REPO)
 WEIGHTS = "adapter.safetensors"
 
 
-def _files_below(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) if folder.exists() else []
-
-
 # What is pulled
 
 
@@ -36,7 +32,7 @@ def test_what_was_pushed_is_pulled_at_its_commit(hub: LoopbackHub, package: Path
     assert pulled.folder == place / f"org--copa-adapter@{commit[:12]}" / "package"
     assert contents(pulled.folder) == contents(package)
     assert pulled.package.method == "seq_bn"
-    assert _files_below(place.parent) == sorted(["adapters", *(f"adapters/{name}" for name in _files_below(place))]), (
+    assert names_below(place.parent) == sorted(["adapters", *(f"adapters/{name}" for name in names_below(place))]), (
         "nothing beside it"
     )
     assert [path.name for path in place.iterdir()] == [pulled.folder.parent.name], "no debris"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from loopback_hub import LoopbackHub
-from sealed_packages import contents, write_sealed_package
+from sealed_packages import contents, names_below, publish, write_sealed_package
 
 from adapter_transfer.durable import write_json_atomic
 from adapter_transfer.errors import DataError
@@ -23,15 +22,6 @@ from adapter_transfer.sharing.references import HubAdapter
 REPO = "org/copa-adapter"
 WANTED = HubAdapter(REPO)
 WEIGHTS = "adapter.safetensors"
-
-
-def _files_below(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) if folder.exists() else []
-
-
-def _publish(hub: LoopbackHub, folder: Path, more: Mapping[str, bytes] | None = None) -> str:
-    """Puts the files of a folder, and more, on the Hub as they are, whoever made them."""
-    return hub.store.commit("model", REPO, {**contents(folder), **(more or {})}, "main")
 
 
 def _pickled(folder: Path) -> Path:
@@ -69,7 +59,7 @@ def test_a_pickle_is_refused_and_converted_where_it_is_asked_for(
 ) -> None:
     if not is_real:
         monkeypatch.setattr(pulling, "convert_pickles", _convert)
-    commit = _publish(hub, _pickled(tmp_path / "pickled"), {"LICENSE": b"Anybody may do anything."})
+    commit = publish(hub, REPO, _pickled(tmp_path / "pickled"), {"LICENSE": b"Anybody may do anything."})
     with pytest.raises(UnsafePackageError, match="--convert"):
         pull(WANTED, place)
     assert not any("/resolve/" in path for _, path in hub.requests)
@@ -87,17 +77,28 @@ def test_a_pickle_is_refused_and_converted_where_it_is_asked_for(
     assert hub.requests == []
 
 
+@pytest.mark.slow
+def test_the_store_may_be_named_from_the_current_folder(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `runs`, the default of every command, is."""
+    publish(hub, REPO, _pickled(tmp_path / "pickled"))
+    monkeypatch.chdir(tmp_path)
+    relative = pull(WANTED, Path("runs") / "adapters", convert=True)
+    assert relative.reference == pull(WANTED, tmp_path / "absolute" / "adapters", convert=True).reference
+
+
 def test_a_conversion_has_to_give_the_content_that_is_named(
     hub: LoopbackHub, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pulling, "convert_pickles", _convert)
-    commit = _publish(hub, _pickled(tmp_path / "pickled"))
+    commit = publish(hub, REPO, _pickled(tmp_path / "pickled"))
     wrong = HubAdapter(REPO, commit, "0" * 64)
     with pytest.raises(DataError, match=r"converted from a pickle, and the conversion is not here.*pull --convert"):
         pull(wrong, place)
     with pytest.raises(DataError, match="the conversion gives another content"):
         pull(wrong, place, convert=True)
-    assert _files_below(place) == []
+    assert names_below(place) == []
     pulled = pull(WANTED, place, convert=True)
     for call in (
         lambda: pull(wrong, place),
@@ -115,7 +116,7 @@ def test_a_digest_is_checked_against_the_files(
     monkeypatch.setattr(pulling, "convert_pickles", _convert)
     from adapter_transfer import durable
 
-    _publish(hub, _pickled(tmp_path / "pickled"))
+    publish(hub, REPO, _pickled(tmp_path / "pickled"))
     pulled = pull(WANTED, place, convert=True)
     folder = pulled.folder.parent
     origin = durable.read_manifest(folder).extra["pulled"]

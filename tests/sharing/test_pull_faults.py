@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from loopback_hub import LoopbackHub
-from sealed_packages import contents, write_sealed_package
+from sealed_packages import contents, names_below, publish, write_sealed_package
 
 from adapter_transfer.errors import DataError
 from adapter_transfer.hub import HubError, HubUnreachableError
@@ -23,15 +23,6 @@ from adapter_transfer.sharing.references import HubAdapter
 REPO = "org/copa-adapter"
 WANTED = HubAdapter(REPO)
 WEIGHTS = "adapter.safetensors"
-
-
-def _files_below(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) if folder.exists() else []
-
-
-def _publish(hub: LoopbackHub, folder: Path, more: Mapping[str, bytes] | None = None) -> str:
-    """Puts the files of a folder, and more, on the Hub as they are, whoever made them."""
-    return hub.store.commit("model", REPO, {**contents(folder), **(more or {})}, "main")
 
 
 @pytest.fixture
@@ -62,7 +53,7 @@ def test_a_pull_that_failed_goes_on_from_there(hub: LoopbackHub, large: Path, pl
     hub.cut_next(5, keep_bytes=10_500, where="/large/")
     with pytest.raises(HubUnreachableError, match="the download breaks off"):
         pull(WANTED, place)
-    assert _files_below(place) == [], "whole or not at all"
+    assert names_below(place) == [], "whole or not at all"
     hub.received.clear()
     assert contents(pull(WANTED, place).folder) == contents(large)
     assert _ranges(hub) == ["bytes=50000-"]
@@ -78,7 +69,7 @@ def test_who_interrupts_leaves_nothing_half_and_goes_on_later(
         interrupted.setattr(pulling, "seal", interrupt)
         with pytest.raises(KeyboardInterrupt):
             pull(WANTED, place)
-    assert _files_below(place) == []
+    assert names_below(place) == []
     hub.requests.clear()
     assert contents(pull(WANTED, place).folder) == contents(large)
     assert not any("/resolve/" in path for _, path in hub.requests), "all files had come"
@@ -102,7 +93,7 @@ def test_a_hub_that_is_out_of_order(hub: LoopbackHub, commit: str, place: Path, 
     hub.fail_next(None, 500, where=where)
     with pytest.raises(HubUnreachableError, match=r"is out of order .500 "):
         pull(WANTED, place)
-    assert _files_below(place) == []
+    assert names_below(place) == []
 
 
 @pytest.mark.parametrize(
@@ -125,7 +116,7 @@ def test_a_hub_that_says_nothing_is_left_after_a_time(
     if keep_bytes is None:
         with pytest.raises(HubUnreachableError, match=r"gave no answer in time .*HF_HUB_DOWNLOAD_TIMEOUT"):
             pull(WANTED, place)
-        assert _files_below(place) == []
+        assert names_below(place) == []
     else:
         # A little comes each time, so that it ends.
         assert contents(pull(WANTED, place).folder) == contents(large)
@@ -141,30 +132,30 @@ def test_a_download_that_stalls_for_good_ends(
     hub.hang_next(None, seconds=60, where="/large/", keep_bytes=0)
     with pytest.raises(HubUnreachableError, match="gave no answer in time"):
         pull(WANTED, place)
-    assert _files_below(place) == []
+    assert names_below(place) == []
 
 
 def test_a_wrong_checksum(hub: LoopbackHub, commit: str, place: Path) -> None:
     hub.damage(WEIGHTS)
     with pytest.raises(HubError, match=r"came damaged twice: its content is not what its SHA-256 says"):
         pull(WANTED, place)
-    assert _files_below(place) == []
+    assert names_below(place) == []
 
 
 def test_a_package_that_is_not_what_its_manifest_says(hub: LoopbackHub, package: Path, place: Path) -> None:
     other = write_sealed_package(package.parent / "other", value=2.0)
     (package / WEIGHTS).write_bytes((other / WEIGHTS).read_bytes())
-    _publish(hub, package)
+    publish(hub, REPO, package)
     with pytest.raises(DataError, match=WEIGHTS):
         pull(WANTED, place)
-    assert _files_below(place) == []
+    assert names_below(place) == []
 
 
 def test_values_that_are_no_numbers(hub: LoopbackHub, place: Path, tmp_path: Path) -> None:
-    _publish(hub, write_sealed_package(tmp_path / "nan", value=float("nan")))
+    publish(hub, REPO, write_sealed_package(tmp_path / "nan", value=float("nan")))
     with pytest.raises(UnsafePackageError, match=rf"^hub:{REPO}@.* is refused; nothing of it was kept"):
         pull(WANTED, place)
-    assert _files_below(place) == []
+    assert names_below(place) == []
 
 
 @pytest.mark.parametrize("difference", [-1, 1, 1000])
@@ -174,7 +165,7 @@ def test_a_listing_that_lies_about_sizes(hub: LoopbackHub, commit: str, place: P
     repository.false_sizes[WEIGHTS] = size + difference
     with pytest.raises(UnsafePackageError, match=rf"came with {size:,} bytes, and {size + difference:,} are listed"):
         pull(WANTED, place)
-    assert _files_below(place) == []
+    assert names_below(place) == []
 
 
 @pytest.mark.parametrize(
@@ -185,22 +176,22 @@ def test_a_listing_that_lies_about_sizes(hub: LoopbackHub, commit: str, place: P
 def test_names_that_lead_elsewhere(
     hub: LoopbackHub, package: Path, place: Path, tmp_path: Path, name: str, leave_out: bool
 ) -> None:
-    _publish(hub, package)
+    publish(hub, REPO, package)
     repository = hub.store.repositories["model", REPO]
     files = repository.commits[repository.refs["main"]]
     files[name] = files[WEIGHTS]
-    before = _files_below(tmp_path)
+    before = names_below(tmp_path)
     with pytest.raises(UnsafePackageError, match=f"hub:{REPO}@.* is refused") as caught:
         pull(WANTED, place, leave_out_unknown=leave_out)
     assert "\x1b" not in str(caught.value)
     assert not any("/resolve/" in path or "/large/" in path for _, path in hub.requests), "nothing was fetched"
-    new = [path for path in _files_below(tmp_path) if path not in before]
+    new = [path for path in names_below(tmp_path) if path not in before]
     assert all(path.split("/")[0] in ("home", "store") for path in new)
-    assert _files_below(place) == []
+    assert names_below(place) == []
 
 
 def test_what_is_unknown_is_refused_or_left_out(hub: LoopbackHub, package: Path, place: Path) -> None:
-    _publish(hub, package, {"run.py": b"import os", "training_args.bin": b"pickle"})
+    publish(hub, REPO, package, {"run.py": b"import os", "training_args.bin": b"pickle"})
     with pytest.raises(UnsafePackageError, match=r"run\.py"):
         pull(WANTED, place)
     hub.requests.clear()
@@ -214,13 +205,13 @@ def test_what_came_and_cannot_be_used_is_told_of_the_adapter(hub: LoopbackHub, p
     config = json.loads((package / "adapter_config.json").read_text())
     config["config"]["original_ln_before"] = False
     (package / "adapter_config.json").write_text(json.dumps(config))
-    _publish(hub, package)
+    publish(hub, REPO, package)
     with pytest.raises(
         DataError, match=rf"^hub:{REPO}@.* is refused; nothing of it was kept.*original_ln_before"
     ) as caught:
         pull(WANTED, place)
     assert str(place) not in str(caught.value), "a folder that is gone"
-    assert _files_below(place) == []
+    assert names_below(place) == []
 
 
 def test_what_is_too_large_is_not_fetched(hub: LoopbackHub, commit: str, place: Path) -> None:

@@ -245,6 +245,27 @@ def test_what_a_newer_version_declared_asks_for_an_upgrade(tmp_path):
             },
             "to be fused without a fusion layer",
         ),
+        # Of what these would answer, nothing is what is said of them.
+        (
+            {"compositions": (SharedComposition(adapters=("seed-1/copa",), head="seed-1/copa"),)},
+            "seed-1/copa was trained on top of seed-1/mnli, and is to answer without it",
+        ),
+        (
+            {
+                "compositions": (
+                    SharedComposition(adapters=("seed-1/copa", "seed-1/mnli"), combines="stack", head="seed-1/mnli"),
+                )
+            },
+            "trained on top of seed-1/mnli, and is to answer without it or below it",
+        ),
+        (
+            {
+                "compositions": (
+                    SharedComposition(adapters=("seed-1/mnli", "seed-1/copa"), combines="stack", head="seed-1/mnli"),
+                )
+            },
+            "the head of seed-1/mnli is to answer, and seed-1/copa is on top",
+        ),
     ],
 )
 def test_what_is_declared_and_cannot_be_is_refused(tmp_path, changes, told):
