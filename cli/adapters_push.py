@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from adapter_transfer.experiments.store import Store
 from adapter_transfer.experiments.stored_runs import find_run
 from adapter_transfer.hub import hide_progress
 from adapter_transfer.sharing.references import parse_hub_adapter
+from adapter_transfer.sharing.secrets import secrets_in
 from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
 from adapter_transfer_cli.output import console, errors, print_json, print_table
@@ -58,6 +60,8 @@ def push(
         raise ConfigError("say where to push: --to org/name (or --output FOLDER to write the package here)")
     if repo is not None and output is not None and not dry_run:
         raise ConfigError("--output writes the package and sends nothing; leave --to or --output out")
+    _require_no_secret("--message", message)
+    _require_no_secret("--branch", branch)
     if quiet or json:
         hide_progress()
     with TemporaryDirectory(prefix="adapter-transfer-") as scratch:
@@ -78,6 +82,12 @@ def _repo(text: str) -> str:
     if "@" in text or "#" in text:
         raise ConfigError(f"--to {text!r}: name the repository alone, org/name; --branch names a branch")
     return named.repo
+
+
+def _require_no_secret(option: str, text: str | None) -> None:
+    """Everybody who sees the repository sees its commits, too."""
+    if found := secrets_in(text or "", environment=os.environ):
+        raise ConfigError(f"{option} holds {', '.join(found)}, which would be shared. Say it without.")
 
 
 def _package(

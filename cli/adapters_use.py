@@ -59,7 +59,12 @@ def use(
     written = None
     if config is not None and output is not None and reference is not None:
         written = _write(config, output, reference, store)
-    told = {"folder": str(folder), "fits": fits, **_lines(package, reference, source, store), "written": written}
+    told = {
+        "folder": str(folder),
+        "fits": fits,
+        **_lines(package, reference, source, store, backbone),
+        "written": written,
+    }
     if json:
         print_json(told)
         return
@@ -86,11 +91,15 @@ def _reference(parsed: Path | HubAdapter, folder: Path, store: Path) -> str | No
     return str(next(found).reference)
 
 
-def _lines(package: Package, reference: str | None, source: str, store: Path) -> dict[str, Any]:
+def _lines(package: Package, reference: str | None, source: str, store: Path, backbone: str | None) -> dict[str, Any]:
     name = reference or source
     in_store = "" if store == options.STORE_DEFAULT else f", store={str(store)!r}"
+    if backbone is not None:
+        in_store = f", backbone={backbone!r}{in_store}"
     quoted = f'"{reference}"' if reference and "#" in reference else reference
     ask = f"--premise '…' --question cause --choice '…' --choice '…'{options.store_option(store)}"
+    if backbone is not None:
+        ask = f"{ask} --backbone {shlex.quote(backbone)}"
     answers = bool(package.compositions)
     return {
         "experiment": quoted and f"intermediates: [none, {quoted}]",

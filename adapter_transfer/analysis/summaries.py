@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -94,10 +94,12 @@ class Summary:
     Attributes:
         scores: cell → seed → language → result. Cells that are planned but have no result are there, empty.
         conflicts: what was left out because it is ambiguous.
+        shared_trainings: pulled intermediates of which one training stands below several seeds.
     """
 
     scores: Mapping[Cell, Mapping[int, Mapping[str, Result]]]
     conflicts: tuple[Conflict, ...] = ()
+    shared_trainings: frozenset[str] = frozenset()
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -252,7 +254,15 @@ def summarise(results: Sequence[Result], runs: Collection[RunRecord] = ()) -> Su
             conflicts.append(Conflict(cell, seed, tuple(sorted({result.run for result in found}))))
         else:
             seeds[seed] = {result.language: result for result in found}
-    return Summary(scores, tuple(conflicts))
+    return Summary(scores, tuple(conflicts), _shared_trainings(runs))
+
+
+def _shared_trainings(runs: Iterable[RunRecord]) -> frozenset[str]:
+    adoptions = [(run, run.metrics["adopted"]["digest"]) for run in runs if "adopted" in run.metrics]
+    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for run, digest in adoptions:
+        seeds[run.intermediate, digest].add(run.seed)
+    return frozenset(name for (name, _), found in seeds.items() if len(found) > 1)
 
 
 def single(language: str) -> LanguageSet:

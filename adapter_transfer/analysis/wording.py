@@ -166,6 +166,12 @@ def _caveats(answer: Answer) -> tuple[str, ...]:
             f"{'is' if len(answer.degenerate) == 1 else 'are'} part of every figure; the tables give gains and "
             "slopes without them, too."
         )
+    shared = sorted({cell.intermediate for cell in answer.gains} & summary.shared_trainings)
+    found += [
+        f"{name} was pulled, and one training of it stands below all seeds: the interval does not hold what another "
+        "training of it would change."
+        for name in shared
+    ]
     decided = sum(one.verdict in ("amplifies", "dampens") for one in answer.amplifications)
     if decided and len(answer.amplifications) > _MOST:
         found.append(

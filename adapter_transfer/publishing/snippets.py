@@ -15,6 +15,7 @@ from adapter_transfer.backbones.backbone import Backbone
 from adapter_transfer.backbones.checkpoints import Checkpoint, HubModel, PackageFolder
 from adapter_transfer.errors import AdapterTransferError
 from adapter_transfer.publishing.escaping import literal, visible
+from adapter_transfer.sharing.encoders import backbone_to_state
 from adapter_transfer.sharing.package import ROOT, Package, SharedComposition
 from adapter_transfer.sharing.references import PREFIX
 from adapter_transfer.tasks.asking import Asking
@@ -283,24 +284,28 @@ def _head_type(head: Mapping[str, Any] | None) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def with_us(place: Place, worked: Worked) -> str:
+def with_us(place: Place, worked: Worked, encoder: Encoder) -> str:
     """Python that asks the same question by way of adapter-transfer."""
+    stated = backbone_to_state(encoder.backbone)
+    named = "" if stated is None else f", backbone={literal(stated)}"
     asked = ", ".join(map(literal, (worked.premise, worked.question)))
     choices = ", ".join(map(literal, worked.choices))
     return "\n".join(
         [
             "from adapter_transfer import Question, load",
             "",
-            f"predictor = load({literal(place.source)})",
+            f"predictor = load({literal(place.source)}{named})",
             f"print(predictor.predict([Question({asked}, ({choices}))]))",
         ]
     )
 
 
-def command(place: Place, worked: Worked) -> str:
+def command(place: Place, worked: Worked, encoder: Encoder) -> str:
     """The same question on the command line."""
+    stated = backbone_to_state(encoder.backbone)
     options = [("--premise", worked.premise), ("--question", worked.question)]
     options += [("--choice", choice) for choice in worked.choices]
+    options += [("--backbone", stated)] if stated is not None else []
     said = " ".join(f"{option} {shell(text)}" for option, text in options if text)
     return f"adapter-transfer predict {shell(place.source)} {said}"
 

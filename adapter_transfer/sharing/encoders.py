@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from adapter_transfer.backbones.checkpoints import HubModel
+from adapter_transfer.backbones.checkpoints import HubModel, LocalFolder
 from adapter_transfer.backbones.named import named_backbone
-from adapter_transfer.backbones.zoo import BACKBONES, PUBLISHED, Backbone, own_backbone
+from adapter_transfer.backbones.zoo import BACKBONES, PUBLISHED, Backbone
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.hub import resolve_commit
 from adapter_transfer.sharing.package import SharedBackbone
@@ -36,7 +36,23 @@ def backbone_of(recorded: SharedBackbone, given: str | None = None) -> Backbone:
         HubError: if a revision cannot be resolved.
         DataError: if a folder has no checkpoint.
     """
-    return (_recorded(recorded) if given is None else named_backbone(given)).pinned(resolve_commit)
+    if given is None:
+        return _recorded(recorded).pinned(resolve_commit)
+    # Whoever names the same repository means the state of it that the adapters were trained on.
+    is_same = recorded.repo is not None and repository_of(given) == repository_of(recorded.repo)
+    return named_backbone(given, recorded.commit if is_same else None).pinned(resolve_commit)
+
+
+def backbone_to_state(backbone: Backbone) -> str | None:
+    """What a user has to name (`--backbone`) to load adapters on this encoder; None where the package's word will do.
+
+    A package is a stranger's, and may name a repository that nobody has looked at: only the zoo's and the sandbox's
+    encoders are loaded without being asked for.
+    """
+    if isinstance(backbone.model, LocalFolder):
+        return f"./{backbone.name}"
+    repo = _repo(backbone)
+    return None if repo is None or any(_repo(each) == repo for each in PUBLISHED) else repo
 
 
 def _recorded(recorded: SharedBackbone) -> Backbone:
@@ -51,7 +67,10 @@ def _recorded(recorded: SharedBackbone) -> Backbone:
         )
     in_zoo = next((each for each in PUBLISHED if _repo(each) == repo), None)
     if in_zoo is None:
-        return own_backbone(repo, revision=recorded.commit)
+        raise ConfigError(
+            f"the adapters were trained on {repo!r}, an encoder outside of the zoo (`ls backbones`), which would be "
+            f"downloaded. If you trust it, say --backbone {repo}"
+        )
     return in_zoo if recorded.commit is None else in_zoo.at_revision(recorded.commit)
 
 

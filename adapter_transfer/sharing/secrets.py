@@ -69,7 +69,7 @@ def find_secrets(folder: Path, *, environment: Mapping[str, str]) -> list[str]:
     Raises:
         StoreError: if a file cannot be read.
     """
-    searched = [*(_Searched(kind, re.compile(form)) for kind, form in _FORMS.items()), *_of_machine(environment)]
+    searched = _searched(environment)
     found: dict[str, None] = {}
     with storage_errors("look for secrets in", folder):
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -84,6 +84,19 @@ def find_secrets(folder: Path, *, environment: Mapping[str, str]) -> list[str]:
                         line = text.count("\n", 0, match.start()) + 1
                         found[f"{_shown(name, searched)}{place or f', line {line}'}: {each.kind}"] = None
     return list(found)
+
+
+def secrets_in(text: str, *, environment: Mapping[str, str]) -> list[str]:
+    """What must not be shared in a text that goes along with files (a commit's message): its kinds, in words.
+
+    Args:
+        environment: as of `find_secrets`.
+    """
+    return [each.kind for each in _searched(environment) if each.pattern.search(text)]
+
+
+def _searched(environment: Mapping[str, str]) -> list[_Searched]:
+    return [*(_Searched(kind, re.compile(form)) for kind, form in _FORMS.items()), *_of_machine(environment)]
 
 
 def _shown(name: str, searched: list[_Searched]) -> str:

@@ -153,3 +153,20 @@ def test_runs_on_other_items_are_left_out_and_named(grid: Grid, answered: Answer
     assert answer.gains[cell].num_seeds == 2 and answer.gains[cell].interval is None
     assert "Left out: seed 2 was scored on other items." in answer.caveats
     assert np.isfinite(answer.gains[cell].value or 0.0)
+
+
+def test_one_pulled_training_below_all_seeds_is_told(
+    grid: Grid, answered: Answered, run: Callable[..., RunRecord]
+) -> None:
+    results, name = grid(seeds=[1, 2, 3]), "next-event"
+
+    def adopted(seed: int, digest: str) -> RunRecord:
+        return run(phase="intermediate", intermediate=name, seed=seed, metrics={"adopted": {"digest": digest}})
+
+    shared = summarise(results, [adopted(1, "a"), adopted(2, "a"), adopted(3, "a")])
+    own = summarise(results, [adopted(1, "a"), adopted(2, "b"), adopted(3, "c")])
+    told = [
+        any("one training of it stands below all seeds" in each for each in found.caveats)
+        for found in (find_answer(summary, answered(results), TARGET) for summary in (shared, own))
+    ]
+    assert told == [True, False]

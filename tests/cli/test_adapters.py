@@ -214,3 +214,11 @@ def test_wrong_calls_end_with_one_message(call, tmp_path, arguments, said):
     assert said in answer.err
     assert "Traceback" not in answer.err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("option", ["--message", "--branch"])
+def test_a_secret_in_a_commits_message_is_not_pushed(call, hub, tmp_path, option):
+    secret = "ghp_" + "A1b2" * 8
+    said = call("adapters", "push", "abcd", "--to", "org/name", option, f"by {secret}", "--store", str(tmp_path))
+    assert said.code == 2 and f"{option} holds a GitHub token" in said.err and secret not in said.err
+    assert not hub.received

@@ -264,7 +264,7 @@ def test_one_adapter_below_several_seeds_is_a_caveat(package):
     assert len({each.digest for each in adopted_of(lower)}) == 1
     (told,) = [warning for warning in plan.warnings if "below all seeds (1, 2)" in warning]
     assert "the interval does not hold" in told
-    assert planned(package("again")).warnings == ()
+    assert not any("below all seeds" in warning for warning in planned(package("again")).warnings)
 
 
 def test_adapters_that_cannot_be_told_apart_are_refused(package):

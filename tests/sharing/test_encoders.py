@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from adapter_transfer.backbones.zoo import BACKBONES
+from adapter_transfer.backbones.zoo import BACKBONES, own_backbone
 from adapter_transfer.errors import ConfigError
-from adapter_transfer.sharing.encoders import backbone_of
+from adapter_transfer.sharing.encoders import backbone_of, backbone_to_state
 from adapter_transfer.sharing.package import SharedBackbone
 
 COMMIT = "0a" * 20
@@ -26,9 +26,19 @@ def test_a_published_one_is_taken_at_its_commit():
     assert found.tokenizer.commit == COMMIT
 
 
-def test_somebodys_own_on_the_hub():
-    found = backbone_of(recorded("theirs", repo="org/encoder", commit=COMMIT))
+def test_somebodys_own_on_the_hub_has_to_be_asked_for():
+    theirs = recorded("theirs", repo="org/encoder", commit=COMMIT)
+    with pytest.raises(ConfigError, match=r"outside of the zoo.*--backbone org/encoder"):
+        backbone_of(theirs)
+    found = backbone_of(theirs, "org/encoder")
     assert (found.model.repo, found.model.commit) == ("org/encoder", COMMIT)
+    assert backbone_to_state(found) == "org/encoder"
+
+
+def test_the_zoos_and_the_sandboxs_are_taken_at_a_packages_word(encoder):
+    assert backbone_to_state(BACKBONES["nano"]) is None
+    assert backbone_to_state(BACKBONES["base"]) is None
+    assert backbone_to_state(own_backbone(str(encoder("bert")), name="mine")) == "./mine"
 
 
 def test_a_folder_of_somebodys_has_to_be_named():
