@@ -13,6 +13,7 @@ from adapter_transfer.experiments.opening import existing_store
 from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.experiments.results import read_runs
 from adapter_transfer.experiments.store import Store
+from adapter_transfer.hub import is_commit
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer_cli import options
 from adapter_transfer_cli.output import console, errors, print_json, print_table, printable
@@ -112,6 +113,9 @@ def _cell(key: str, value: Any) -> str:
         return "–"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"
-    if key == "adapter" and not str(value).startswith("hub:"):
-        return str(value)[:_SHOWN_ID]
-    return printable(str(value))
+    text = printable(str(value))
+    if key != "adapter":
+        return text
+    # `show`, `verify` and `use` take the beginning of a commit; --json gives all of it, as experiments need it.
+    name, at, commit = text.partition("@")
+    return f"{name}@{commit[:_SHOWN_ID]}" if at and is_commit(commit) else text if at else text[:_SHOWN_ID]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
 from adapter_transfer_cli.output import console, print_json, print_table, printable
 from adapter_transfer_cli.quantities import disk
+
+_COMMIT_BEGINNING = re.compile(r"[0-9a-f]{7,40}")
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +72,8 @@ def pulled_folder(wanted: HubAdapter, store: Path) -> Path:
     for found in all_pulled(adapters_dir(store)):
         if not isinstance(found, Pulled) or found.reference.repo != wanted.repo:
             continue
-        is_revision = wanted.revision in (found.asked, found.reference.revision)
+        is_begun = _COMMIT_BEGINNING.fullmatch(wanted.revision) and found.reference.revision.startswith(wanted.revision)
+        is_revision = is_begun or wanted.revision in (found.asked, found.reference.revision)
         if is_revision and wanted.digest in (None, found.reference.digest):
             return found.folder
     command = f"adapter-transfer adapters pull {shlex.quote(str(wanted))}{options.store_option(store)}"

@@ -245,6 +245,8 @@ class Predictor:
             yield from zip(group, self.predict(group), strict=True)
 
     def _require_sound(self, questions: Sequence[Question]) -> None:
+        if isinstance(questions, Question | str) or not all(isinstance(each, Question) for each in questions):
+            raise TypeError("predict takes a list of questions: predict([Question(premise, question, choices), …])")
         found = [(number, self.problems(question)) for number, question in enumerate(questions, start=1)]
         wrong = [(number, problems) for number, problems in found if problems]
         if wrong:

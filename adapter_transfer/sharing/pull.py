@@ -10,6 +10,7 @@ What was pulled is used without a request. `inspection` says what may be in a pa
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -113,7 +114,7 @@ def pull(
     if at.digest is not None and not convert:
         raise DataError(
             f"{at} was converted from a pickle, and the conversion is not here. If you trust its source, make it: "
-            f"adapter-transfer adapters pull --convert '{at}'"
+            f"adapter-transfer adapters pull --convert '{at}' --store {shlex.quote(str(adapters_dir.parent))}"
         )
     make_folders(adapters_dir)
     temporary = temporary_path(place)

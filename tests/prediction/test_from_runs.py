@@ -172,3 +172,10 @@ def test_a_device_that_is_not_there_is_refused(trained, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceError, match="cuda"):
         load_run(trained, specs_of(trained)[("target", "seq_bn", "none")].id, device="cuda")
+
+
+def test_what_is_no_list_of_questions_is_told(trained):
+    predictor = load_run(trained, specs_of(trained)[("target", "seq_bn", "none")].id, device="cpu")
+    for wrong in (ASKED, "The rain fell.", ["The rain fell."]):
+        with pytest.raises(TypeError, match="takes a list of questions"):
+            predictor.predict(wrong)
