@@ -72,8 +72,12 @@ def _whose(scores: Sequence[dict[str, Any]]) -> str:
 
 
 def score_text(scores: Sequence[dict[str, Any]]) -> str:
-    """Scores in a line: `en 81.2 %, qa 75.0 %`, each unbroken."""
-    return ", ".join(f"{score['language']}\u00a0{100 * score['accuracy']:.1f}\u00a0%" for score in scores)
+    """Scores in a line with what they rest on: `en 81.2 %, qa 75.0 % (500 items each, 3 seeds)`, each unbroken."""
+    told = ", ".join(f"{score['language']}\u00a0{100 * score['accuracy']:.1f}\u00a0%" for score in scores)
+    items = sorted({score["num_items"] for score in scores})
+    seeds = max(score["num_seeds"] for score in scores)
+    counts = f"{items[0]} items each" if len(items) == 1 else f"{items[0]} to {items[-1]} items each"
+    return f"{told} ({counts}, {seeds} seed{'s' if seeds > 1 else ''})"
 
 
 def answer(question: Question, prediction: Prediction) -> str:

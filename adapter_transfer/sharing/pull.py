@@ -179,7 +179,7 @@ def _read_place(place: Path, wanted: HubAdapter) -> Pulled | None:
         again = " --convert" if place.name.endswith(_CONVERTED) else ""
         raise _DamagedError(
             f"{wanted} is damaged in the store: {error} Or fetch it again: "
-            f"adapter-transfer adapters pull{again} '{wanted}'"
+            f"adapter-transfer adapters pull{again} '{wanted}' --store {shlex.quote(str(place.parent.parent))}"
         ) from error
     found = pulled.reference
     if (found.repo, found.revision) != (wanted.repo, wanted.revision):

@@ -32,7 +32,7 @@ def test_texts_of_others_are_text():
     predictor = ScriptedPredictor(
         name=ATTACK, backbone=ATTACK, method=ATTACK, intermediate=ATTACK, composition=ATTACK, notes=(ATTACK,)
     )
-    scores = [{"language": ATTACK, "accuracy": 0.5}]
+    scores = [{"language": ATTACK, "accuracy": 0.5, "num_items": 500, "num_seeds": 1}]
     answered = drawing.answer(Question(ATTACK, ATTACK, (ATTACK, "b")), Prediction(0, (0.9, 0.1), ATTACK))
     for page in (drawing.heading(predictor, scores), answered, drawing.problem(ATTACK)):
         seen = _Tags(page)
@@ -55,14 +55,16 @@ def test_the_heading_tells_what_is_served():
     assert "after siqa (stack)" in sandbox
     assert "<dt>Seed</dt><dd>3</dd>" in sandbox
     assert drawing.SANDBOX_NOTE in sandbox
-    other = drawing.heading(ScriptedPredictor(), [{"language": "it", "accuracy": 0.614}])
-    assert "it\u00a061.4\u00a0%" in other
+    other = drawing.heading(
+        ScriptedPredictor(), [{"language": "it", "accuracy": 0.614, "num_items": 500, "num_seeds": 3}]
+    )
+    assert "it\u00a061.4\u00a0% (500 items each, 3 seeds)" in other
     assert drawing.SANDBOX_NOTE not in other
     assert "Seed" not in other
 
 
 def test_the_heading_says_whose_figures_these_are():
-    scores = [{"language": "it", "accuracy": 0.614, "is_declared": True}]
+    scores = [{"language": "it", "accuracy": 0.614, "num_items": 500, "num_seeds": 3, "is_declared": True}]
     assert "Accuracy, says its author" in drawing.heading(ScriptedPredictor(), scores)
     measured = drawing.heading(ScriptedPredictor(), [{**scores[0], "is_declared": False}])
     assert "Accuracy" in measured and "author" not in measured
