@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import signal
 import sys
 import threading
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import typer
 from typer.main import get_command
 
-from adapter_transfer.errors import AdapterTransferError, StoreError
+from adapter_transfer.errors import AdapterTransferError, ConfigError, StoreError
+from adapter_transfer.sharing.secrets import tokens_in
 from adapter_transfer_cli import (
     adapters,
     compare,
@@ -108,6 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     invocation = Invocation()
     _prepare_process()
     try:
+        _refuse_secrets(sys.argv[1:] if arguments is None else arguments)
         code = get_command(app).main(arguments, prog_name="adapter-transfer", standalone_mode=False, obj=invocation)
     except AdapterTransferError as error:
         _explain(str(error), invocation.debug)
@@ -133,6 +136,16 @@ def main(arguments: list[str] | None = None) -> None:
     if code == INTERRUPTED:  # typer makes this code of the interruption of a verb, and says nothing
         errors().print(GO_ON)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_secrets(arguments: list[str]) -> None:
+    """Stops before an access token gets into a configuration, a record, a log or a report."""
+    for number, argument in enumerate(arguments, 1):
+        if kinds := tokens_in(argument, environment=os.environ):
+            raise ConfigError(
+                f"argument {number} holds {kinds[0]}. What stands on a command line gets into histories and records: "
+                "take it out, and give a token of the Hub by `hf auth login` or HF_TOKEN. Nothing was started."
+            )
 
 
 def _prepare_process() -> None:

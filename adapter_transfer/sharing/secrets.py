@@ -45,6 +45,9 @@ _FORMS: Mapping[str, str] = {
         r"(?:access|auth|api)_?-?token)[\"']?\s*[:=]\s*[\"']?(?![<{$*.…])[^\s\"',;]{4,}"
     ),
 }
+_IN_WORDS = frozenset(
+    ("an Authorization header", "a bearer token", "a password in an address", "a password or key that is said outright")
+)
 _WHOSE = r"(?<![\w.:/~$}-])"
 """What does not stand before an absolute path: part of a word, of an address, of a relative path."""
 
@@ -95,6 +98,19 @@ def secrets_in(text: str, *, environment: Mapping[str, str]) -> list[str]:
     return [each.kind for each in _searched(environment) if each.pattern.search(text)]
 
 
+def tokens_in(text: str, *, environment: Mapping[str, str]) -> list[str]:
+    """The kinds of tokens in a text that is not shared but recorded (an argument of a command), in words.
+
+    Paths and words around a secret ("password: …") are anybody's text there; a token's own form, or the value of a
+    variable that holds a secret, is not.
+
+    Args:
+        environment: as of `find_secrets`.
+    """
+    forms = [kind for kind, form in _FORMS.items() if kind not in _IN_WORDS and re.search(form, text)]
+    return forms + [each.kind for each in _of_environment(environment) if each.pattern.search(text)]
+
+
 def _searched(environment: Mapping[str, str]) -> list[_Searched]:
     return [*(_Searched(kind, re.compile(form)) for kind, form in _FORMS.items()), *_of_machine(environment)]
 
@@ -121,13 +137,17 @@ def _header(file: BinaryIO) -> bytes:
     return file.read(min(length, _MAX_HEADER_BYTES))
 
 
-def _of_machine(environment: Mapping[str, str]) -> Iterator[_Searched]:
+def _of_environment(environment: Mapping[str, str]) -> Iterator[_Searched]:
     values: dict[str, str] = {}
     for name, value in sorted(environment.items()):
         if _NAMES.search(name) and len(value.strip()) >= MIN_SECRET_LENGTH:
             values.setdefault(value.strip(), name)
     for value, name in values.items():
         yield _Searched(f"the value of the environment variable {name}", re.compile(re.escape(value)))
+
+
+def _of_machine(environment: Mapping[str, str]) -> Iterator[_Searched]:
+    yield from _of_environment(environment)
     home = environment.get("HOME") or environment.get("USERPROFILE") or ""
     if len(home.rstrip("/\\")) > 1:
         yield _Searched("the home folder of this machine", re.compile(_WHOSE + re.escape(home.rstrip("/\\"))))
