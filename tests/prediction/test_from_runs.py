@@ -95,7 +95,7 @@ def test_what_cannot_be_asked_is_told_at_once(stacked):
     message = str(told.value)
     assert "question 1: there is no premise" in message and "question 2" not in message
     assert "'cause' ('What was the cause?') or 'effect' ('What happened as a result?')" in message
-    assert "1 choices" in message and "choice 2 is empty" in message
+    assert "; 1 choice; there have to be 2" in message and "choice 2 is empty" in message
 
 
 def test_text_beyond_the_length_is_cut_and_told(stacked, caplog):
