@@ -15,7 +15,7 @@ from adapter_transfer.sharing.references import HubAdapter, is_hub_adapter, pars
 from adapter_transfer.sharing.sources import is_plain_hub_name
 from adapter_transfer_cli import options
 from adapter_transfer_cli.adapters_show import describe_package, print_package
-from adapter_transfer_cli.output import console, print_json
+from adapter_transfer_cli.output import console, errors, print_json
 from adapter_transfer_cli.quantities import parse_bytes
 
 EXAMPLE = """Example: adapter-transfer adapters pull hub:org/name@main
@@ -48,7 +48,7 @@ def pull(
     # Loads torch, several seconds that `--help` does without.
     from adapter_transfer.sharing.pull import pull as fetch
 
-    if quiet or json:
+    if quiet or json or not errors().is_terminal:
         hide_progress()
 
     pulled = fetch(

@@ -62,7 +62,7 @@ def push(
         raise ConfigError("--output writes the package and sends nothing; leave --to or --output out")
     _require_no_secret("--message", message)
     _require_no_secret("--branch", branch)
-    if quiet or json:
+    if quiet or json or not errors().is_terminal:
         hide_progress()
     with TemporaryDirectory(prefix="adapter-transfer-") as scratch:
         folder = Path(scratch) / "package" if output is None else output
