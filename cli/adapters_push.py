@@ -19,7 +19,7 @@ from adapter_transfer.sharing.references import parse_hub_adapter
 from adapter_transfer.sharing.secrets import secrets_in
 from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
-from adapter_transfer_cli.output import console, errors, print_json, print_table
+from adapter_transfer_cli.output import console, errors, print_json, print_table, tell_wait
 from adapter_transfer_cli.quantities import disk
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def push(
     _require_no_secret("--branch", branch)
     if quiet or json or not errors().is_terminal:
         hide_progress()
+    tell_wait("packing and checking the adapters", quiet=quiet or json)
     with TemporaryDirectory(prefix="adapter-transfer-") as scratch:
         folder = Path(scratch) / "package" if output is None else output
         package = _package(source, folder, store, repo, licence, all_seeds, backbone, task)

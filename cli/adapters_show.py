@@ -19,7 +19,7 @@ from adapter_transfer.sharing.package import Package
 from adapter_transfer.sharing.references import HubAdapter
 from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
-from adapter_transfer_cli.output import console, print_json, print_table, printable
+from adapter_transfer_cli.output import console, print_json, print_table, printable, tell_wait
 from adapter_transfer_cli.quantities import disk
 
 _COMMIT_BEGINNING = re.compile(r"[0-9a-f]{7,40}")
@@ -40,6 +40,7 @@ def show(
     if isinstance(parsed, RunPrefix):
         opened = Store.open(store, create=False)
         run_id = find_run(opened, parsed.text)
+        tell_wait("packing the run's adapters", quiet=json)
         # Packages are read, checked and made with torch, several seconds that `--help` does without.
         from adapter_transfer.publishing.bundle import choose_bundle
         from adapter_transfer.publishing.contents import write_package

@@ -20,7 +20,7 @@ from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
 from adapter_transfer_cli.adapters_show import pulled_folder
 from adapter_transfer_cli.configs import named_after
-from adapter_transfer_cli.output import console, print_json
+from adapter_transfer_cli.output import console, print_json, tell_wait
 
 if TYPE_CHECKING:
     from adapter_transfer.sharing.package import Package
@@ -54,6 +54,7 @@ def use(
     if config is not None and output is not None:
         _require_writable(config, output, parsed, force=force)
     folder = parsed if isinstance(parsed, Path) else pulled_folder(parsed, store)
+    tell_wait("checking every key and shape", quiet=json)
     package, fits = _checked(folder, backbone)
     reference = _reference(parsed, folder, store)
     written = None

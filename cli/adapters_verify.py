@@ -16,7 +16,7 @@ from adapter_transfer.experiments.stored_runs import find_run
 from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
 from adapter_transfer_cli.adapters_show import pulled_folder
-from adapter_transfer_cli.output import console, errors, print_json, printable
+from adapter_transfer_cli.output import console, errors, print_json, printable, tell_wait
 
 _ADAPTERS = "artifact/adapters"
 Check = Callable[[], str]
@@ -41,6 +41,7 @@ def verify(
 ) -> None:
     """Check adapters: digests, names, sizes, every value finite, every key and shape against the backbone."""
     results = []
+    tell_wait("checking", quiet=quiet or json)
     for name, check in _checks(source or [], store, backbone):
         try:
             results.append({"adapter": name, "sound": True, "checked": check(), "problem": None})

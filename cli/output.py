@@ -38,6 +38,12 @@ def errors() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def tell_wait(doing: str, *, quiet: bool = False) -> None:
+    """A line for people at a terminal before some seconds of silence, in which torch is loaded."""
+    if not quiet and errors().is_terminal:
+        errors().print(f"{doing} …", markup=False, style="dim")
+
+
 def configure_logs(debug: bool) -> None:
     """Logs to standard error: warnings, or with --debug everything of ours."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

@@ -25,7 +25,7 @@ from adapter_transfer.prediction.questions import (
     text_problems,
 )
 from adapter_transfer_cli import options
-from adapter_transfer_cli.output import console, errors, printable
+from adapter_transfer_cli.output import console, errors, printable, tell_wait
 
 if TYPE_CHECKING:
     from adapter_transfer.prediction.predictor import Predictor
@@ -89,6 +89,7 @@ def predict(
     asked = _asked(path, premise, question, choice)
     _require_other_file(path, output)
     total = _checked(path) if path is not None and str(path) != STANDARD_INPUT else None
+    tell_wait("loading the model", quiet=quiet)
     # Loads torch, several seconds that `--help` does without.
     from adapter_transfer.prediction.loading import load
 

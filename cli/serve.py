@@ -9,7 +9,7 @@ import typer
 
 from adapter_transfer.serving.loopback import DEFAULT_PORT, listen, require_installed
 from adapter_transfer_cli import options
-from adapter_transfer_cli.output import console, errors, print_json, printable
+from adapter_transfer_cli.output import console, errors, print_json, printable, tell_wait
 
 EXAMPLE = """Example: adapter-transfer serve 1f0c3a --port 7860
 
@@ -41,6 +41,7 @@ def serve(
     """
     require_installed()
     with listen(port) as listening:
+        tell_wait("loading the model and the page", quiet=quiet)
         # These load torch and gradio, many seconds that `--help` does without.
         from adapter_transfer.prediction.loading import load
         from adapter_transfer.serving.scores import known_scores

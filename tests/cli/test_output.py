@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from adapter_transfer_cli import output
 
@@ -110,3 +112,13 @@ def test_an_interruption_says_how_to_go_on(tmp_path: Path, number):
             process.kill()
     assert process.returncode == 130, said
     assert said.count("the same command goes on where it stopped") == 1
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "quiet", "is_told"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_wait_is_told_at_a_terminal_only(monkeypatch, is_terminal, quiet, is_told):
+    written = io.StringIO()
+    monkeypatch.setattr(output, "errors", lambda: Console(file=written, force_terminal=is_terminal))
+    output.tell_wait("loading the model", quiet=quiet)
+    assert ("loading the model …" in written.getvalue()) == is_told
