@@ -217,8 +217,15 @@ def test_wrong_calls_end_with_one_message(call, tmp_path, arguments, said):
 
 
 @pytest.mark.parametrize("option", ["--message", "--branch"])
-def test_a_secret_in_a_commits_message_is_not_pushed(call, hub, tmp_path, option):
-    secret = "ghp_" + "A1b2" * 8
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [
+        ("ghp_" + "A1b2" * 8, "holds a GitHub token"),  # as in any argument
+        ("password=swordfish", "{option} holds a password or key that is said outright"),
+    ],
+    ids=["token", "words"],
+)
+def test_a_secret_in_a_commits_message_is_not_pushed(call, hub, tmp_path, option, secret, told):
     said = call("adapters", "push", "abcd", "--to", "org/name", option, f"by {secret}", "--store", str(tmp_path))
-    assert said.code == 2 and f"{option} holds a GitHub token" in said.err and secret not in said.err
+    assert said.code == 2 and told.format(option=option) in said.err and secret not in said.err
     assert not hub.received
