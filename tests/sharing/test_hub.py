@@ -126,6 +126,7 @@ def test_progress_is_shown_until_it_is_hidden(
 ) -> None:
     from huggingface_hub.utils.tqdm import enable_progress_bars
 
+    enable_progress_bars()  # a command of another test may have hidden them in this process
     upload(package, REPO, message=MESSAGE)
     assert "adapter.safetensors" in capsys.readouterr().err
     hide_progress()
