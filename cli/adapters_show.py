@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from adapter_transfer.errors import ConfigError
+from adapter_transfer.errors import AdapterTransferError, ConfigError
 from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.experiments.stored_runs import find_run
@@ -21,6 +21,9 @@ from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
 from adapter_transfer_cli.output import console, print_json, print_table, printable, tell_wait
 from adapter_transfer_cli.quantities import disk
+
+if TYPE_CHECKING:
+    from adapter_transfer.sharing.pull import Pulled
 
 _COMMIT_BEGINNING = re.compile(r"[0-9a-f]{7,40}")
 
@@ -51,7 +54,7 @@ def show(
             told = describe_package(package, folder)
         told = {**told, "folder": None}
     else:
-        folder = parsed if isinstance(parsed, Path) else pulled_folder(parsed, store)
+        folder = parsed if isinstance(parsed, Path) else find_in_store(parsed, store).folder
         from adapter_transfer.sharing.opening import look_into
 
         told = describe_package(look_into(folder), folder)
@@ -61,22 +64,22 @@ def show(
         print_package(told)
 
 
-def pulled_folder(wanted: HubAdapter, store: Path) -> Path:
-    """The folder of a pulled package; the newest one where no commit is named.
+def find_in_store(wanted: HubAdapter, store: Path) -> Pulled:
+    """A package that was pulled; the newest one where no commit is named.
 
     Raises:
         ConfigError: if it was not pulled into this store, with the command that does.
         DataError, StoreError: if it is damaged.
     """
-    from adapter_transfer.sharing.pull import Pulled, all_pulled
+    from adapter_transfer.sharing.pull import all_pulled
 
     for found in all_pulled(adapters_dir(store)):
-        if not isinstance(found, Pulled) or found.reference.repo != wanted.repo:
+        if isinstance(found, AdapterTransferError) or found.reference.repo != wanted.repo:
             continue
         is_begun = _COMMIT_BEGINNING.fullmatch(wanted.revision) and found.reference.revision.startswith(wanted.revision)
         is_revision = is_begun or wanted.revision in (found.asked, found.reference.revision)
         if is_revision and wanted.digest in (None, found.reference.digest):
-            return found.folder
+            return found
     command = f"adapter-transfer adapters pull {shlex.quote(str(wanted))}{options.store_option(store)}"
     raise ConfigError(f"{wanted} is not in the store {store}. Pull it first: {command}")
 

@@ -14,11 +14,10 @@ from adapter_transfer.durable import write_atomic
 from adapter_transfer.errors import ConfigError
 from adapter_transfer.experiments.configurations import find_config
 from adapter_transfer.experiments.experiment import Experiment
-from adapter_transfer.experiments.pulling import adapters_dir
 from adapter_transfer.sharing.references import HubAdapter
 from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
-from adapter_transfer_cli.adapters_show import pulled_folder
+from adapter_transfer_cli.adapters_show import find_in_store
 from adapter_transfer_cli.configs import named_after
 from adapter_transfer_cli.output import console, print_json, tell_wait
 
@@ -53,10 +52,13 @@ def use(
         raise ConfigError("a run of this store is used by its experiment; `predict` answers with it")
     if config is not None and output is not None:
         _require_writable(config, output, parsed, force=force)
-    folder = parsed if isinstance(parsed, Path) else pulled_folder(parsed, store)
+    if isinstance(parsed, HubAdapter):
+        pulled = find_in_store(parsed, store)
+        folder, reference = pulled.folder, str(pulled.reference)
+    else:
+        folder, reference = parsed, None  # an experiment names what lies on the Hub, at its commit
     tell_wait("checking every key and shape", quiet=json)
     package, fits = _checked(folder, backbone)
-    reference = _reference(parsed, folder, store)
     written = None
     if config is not None and output is not None and reference is not None:
         written = _write(config, output, reference, store)
@@ -80,16 +82,6 @@ def _checked(folder: Path, backbone: str | None) -> tuple[Package, str]:
 
     package, declared = open_package(folder, backbone)
     return package, f"{declared.name} ({declared.source})"
-
-
-def _reference(parsed: Path | HubAdapter, folder: Path, store: Path) -> str | None:
-    """How an experiment names it, at its commit; None for a folder."""
-    if isinstance(parsed, Path):
-        return None
-    from adapter_transfer.sharing.pull import Pulled, all_pulled
-
-    found = (each for each in all_pulled(adapters_dir(store)) if isinstance(each, Pulled) and each.folder == folder)
-    return str(next(found).reference)
 
 
 def _lines(package: Package, reference: str | None, source: str, store: Path, backbone: str | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from adapter_transfer.experiments.store import Store
 from adapter_transfer.experiments.stored_runs import find_run
 from adapter_transfer.sharing.sources import RunPrefix, parse_source
 from adapter_transfer_cli import options
-from adapter_transfer_cli.adapters_show import pulled_folder
+from adapter_transfer_cli.adapters_show import find_in_store
 from adapter_transfer_cli.output import console, errors, print_json, printable, tell_wait
 
 _ADAPTERS = "artifact/adapters"
@@ -78,7 +78,7 @@ def _checks(sources: list[str], store: Path, backbone: str | None) -> Iterator[t
             run_id = find_run(opened, parsed.text)
             yield run_id, partial(_check_run, opened, run_id)
         else:
-            folder = parsed if isinstance(parsed, Path) else pulled_folder(parsed, store)
+            folder = parsed if isinstance(parsed, Path) else find_in_store(parsed, store).folder
             yield text, partial(_check_folder, folder, backbone)
 
 

@@ -258,10 +258,10 @@ def summarise(results: Sequence[Result], runs: Collection[RunRecord] = ()) -> Su
 
 
 def _shared_trainings(runs: Iterable[RunRecord]) -> frozenset[str]:
-    adoptions = [(run, run.metrics["adopted"]["digest"]) for run in runs if "adopted" in run.metrics]
     seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for run, digest in adoptions:
-        seeds[run.intermediate, digest].add(run.seed)
+    for run in runs:
+        if "adopted" in run.metrics:
+            seeds[run.intermediate, run.metrics["adopted"]["digest"]].add(run.seed)
     return frozenset(name for (name, _), found in seeds.items() if len(found) > 1)
 
 

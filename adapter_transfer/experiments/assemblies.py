@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from adapter_transfer.experiments.runs import RunSpec
+from adapter_transfer.experiments.store import Store
 from adapter_transfer.methods.attach import AdapterPart, Assembly, adapter_dir, body_dir, head_dir
 from adapter_transfer.methods.catalog import METHODS
 from adapter_transfer.methods.composition import COMPOSITIONS
@@ -13,6 +15,17 @@ from adapter_transfer.training.streams import stream_seed
 
 Artifacts = Callable[[str], Path]
 """Role of a parent ("intermediate", "target") → its artifact folder, checked when it is asked for."""
+
+
+def parent_artifacts(store: Store, spec: RunSpec) -> Artifacts:
+    """Gives the artifact folders of a run's parents by role; digests are checked once, of those that are needed."""
+
+    @cache
+    def artifact(role: str) -> Path:
+        store.verify(spec.parents[role])
+        return store.run_dir(spec.parents[role]) / "artifact"
+
+    return artifact
 
 
 def body_source(spec: RunSpec, artifacts: Artifacts) -> Path | None:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,12 @@ from adapter_transfer.backbones.tokenizer_loading import TokenizerText, load_tok
 from adapter_transfer.backbones.vocabulary import KeptTokens
 from adapter_transfer.errors import DataError
 from adapter_transfer.experiments.adopting import adopt
-from adapter_transfer.experiments.assemblies import Artifacts, body_source, evaluation_assembly, training_assembly
+from adapter_transfer.experiments.assemblies import (
+    body_source,
+    evaluation_assembly,
+    parent_artifacts,
+    training_assembly,
+)
 from adapter_transfer.experiments.data import SplitRef, examples_of
 from adapter_transfer.experiments.kept import kept_for_run, of_attempt
 from adapter_transfer.experiments.machine import MachineSettings
@@ -88,7 +93,7 @@ class Session:
         self, spec: RunSpec, directory: RunDirectory, runtime: Runtime, on_progress: Callable[[Progress], None]
     ) -> dict[str, Any]:
         whole = [self._encoded(spec, ref, on_progress) for ref in spec.data]
-        artifact = self._parent_artifacts(spec)
+        artifact = parent_artifacts(self.store, spec)
         trained_dir = body_source(spec, artifact)
         kept, progress_dir, trimming = self._kept_for(spec, whole), directory.progress_dir, None
         if kept is not None and METHODS[spec.method].kind == "full":
@@ -123,7 +128,7 @@ class Session:
         self, spec: RunSpec, directory: RunDirectory, runtime: Runtime, on_progress: Callable[[Progress], None]
     ) -> dict[str, Any]:
         whole = [self._encoded(spec, ref, on_progress) for ref in spec.data]
-        artifact = self._parent_artifacts(spec)
+        artifact = parent_artifacts(self.store, spec)
         kept = self._kept_for(spec, whole)
         metrics = run_evaluation_phase(
             self._load(spec, runtime, body_source(spec, artifact), kept),
@@ -149,16 +154,6 @@ class Session:
         kept = self._kept[1]
         is_enough = kept is not None and all(kept.covers(part.tokens) for part in encoded)
         return kept if is_enough else None
-
-    def _parent_artifacts(self, spec: RunSpec) -> Artifacts:
-        """Gives the artifact folders of parents by role; digests are checked once, of those that are needed."""
-
-        @cache
-        def artifact(role: str) -> Path:
-            self.store.verify(spec.parents[role])
-            return self.store.run_dir(spec.parents[role]) / "artifact"
-
-        return artifact
 
     def _load(self, spec: RunSpec, runtime: Runtime, trained_dir: Path | None, kept: KeptTokens | None) -> Any:
         is_full = METHODS[spec.method].kind == "full"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 import torch
 
 from adapter_transfer.backbones.loading import load_body
 from adapter_transfer.backbones.tokenizer_loading import TokenizerText, load_tokenizer
 from adapter_transfer.errors import ConfigError, DataError, StoreError
-from adapter_transfer.experiments.assemblies import body_source, evaluated_role, evaluation_assembly
+from adapter_transfer.experiments.assemblies import (
+    body_source,
+    evaluated_role,
+    evaluation_assembly,
+    parent_artifacts,
+)
 from adapter_transfer.experiments.runs import RunSpec
 from adapter_transfer.experiments.store import Store
 from adapter_transfer.experiments.stored_runs import read_spec
@@ -52,11 +55,7 @@ def load_run(
     tokenizer = load_tokenizer(spec.declaration, text=text, cache_dir=cache_dir / "tokenizers")
     scoring = make_scoring(device, spec.precision, token_budget, tokenizer.pad_token_id)
 
-    @cache
-    def artifact(role: str) -> Path:
-        store.verify(spec.parents[role])
-        return store.run_dir(spec.parents[role]) / "artifact"
-
+    artifact = parent_artifacts(store, spec)
     is_full = METHODS[spec.method].kind == "full"
     body = load_body(
         spec.declaration,

@@ -52,7 +52,7 @@ def backbone_to_state(backbone: Backbone) -> str | None:
     if isinstance(backbone.model, LocalFolder):
         return f"./{backbone.name}"
     repo = _repo(backbone)
-    return None if repo is None or any(_repo(each) == repo for each in PUBLISHED) else repo
+    return None if repo is None or _in_zoo(repo) is not None else repo
 
 
 def _recorded(recorded: SharedBackbone) -> Backbone:
@@ -65,13 +65,17 @@ def _recorded(recorded: SharedBackbone) -> Backbone:
             f"the adapters were trained on an encoder in somebody's folder, called {recorded.name!r}; name your copy "
             "of it with --backbone ./folder"
         )
-    in_zoo = next((each for each in PUBLISHED if _repo(each) == repo), None)
+    in_zoo = _in_zoo(repo)
     if in_zoo is None:
         raise ConfigError(
             f"the adapters were trained on {repo!r}, an encoder outside of the zoo (`ls backbones`), which would be "
             f"downloaded. If you trust it, say --backbone {repo}"
         )
     return in_zoo if recorded.commit is None else in_zoo.at_revision(recorded.commit)
+
+
+def _in_zoo(repo: str) -> Backbone | None:
+    return next((each for each in PUBLISHED if _repo(each) == repo), None)
 
 
 def _repo(backbone: Backbone) -> str | None:
